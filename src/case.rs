@@ -1,0 +1,1 @@
+//! A case: a compiled postmortem.

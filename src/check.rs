@@ -1,0 +1,1 @@
+//! A check: what must hold, and the evidence for it.

@@ -1,0 +1,1 @@
+//! Compiling a postmortem, and the proof.

@@ -1,0 +1,1 @@
+//! Evidence: files of telemetry and wire, read and joined into requests.

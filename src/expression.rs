@@ -1,0 +1,1 @@
+//! An expression over signals and fields, with three truth values.

@@ -1,0 +1,1 @@
+//! Text made inert: recorded text shown in a sink never acts there.

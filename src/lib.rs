@@ -1,0 +1,61 @@
+//! relapse keeps an LLM application from failing the same way twice.
+//!
+//! A [`postmortem`] names its evidence: telemetry ([`otlp`]) and HTTP exchanges ([`wire`]). Both are normalised into
+//! one [`trace`], from which [`signal`]s are computed. [`compile`] proves that each [`check`] fails on the incident and
+//! passes when healthy, and writes a [`case`]. [`replay`] runs a case on a target of the [`project`], and what it
+//! observed becomes a [`verdict`]. A [`report`] writes verdicts down.
+//!
+//! **A module may import only from modules above it in this list.** `tests/architecture.rs` holds that rule, so this
+//! file is the architecture document.
+
+pub mod fault;
+
+pub mod limit;
+
+pub mod inert;
+
+pub mod canonical;
+
+pub mod redact;
+
+pub mod disk;
+
+pub mod yaml;
+
+pub mod wire;
+
+pub mod otlp;
+
+pub mod field;
+
+pub mod signal;
+
+pub mod trace;
+
+pub mod mapping;
+
+pub mod normalise;
+
+pub mod evidence;
+
+pub mod expression;
+
+pub mod check;
+
+pub mod postmortem;
+
+pub mod project;
+
+pub mod case;
+
+pub mod compile;
+
+pub mod recording;
+
+pub mod replay;
+
+pub mod verdict;
+
+pub mod report;
+
+pub mod cli;

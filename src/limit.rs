@@ -1,0 +1,48 @@
+//! Every cap of relapse as a number; a file beyond its cap is refused before it is parsed.
+
+/// Bytes of one YAML file or front matter.
+pub const YAML_BYTES: u64 = 1 << 20;
+/// Nesting of YAML nodes.
+pub const YAML_DEPTH: usize = 64;
+/// Nodes that YAML aliases may expand to, over one file.
+pub const YAML_ALIAS_NODES: usize = 10_000;
+/// Bytes of one trace or wire file, after decompression, when all of it is held in memory.
+pub const TRACE_BYTES: u64 = 64 << 20;
+/// Spans of one trace file when all of it is held in memory.
+pub const TRACE_SPANS: usize = 500_000;
+/// Bytes of one line of a JSON-lines file.
+pub const LINE_BYTES: usize = 64 << 20;
+/// Bytes of one attribute's value; longer ones are cut, with a diagnostic.
+pub const ATTRIBUTE_BYTES: usize = 1 << 20;
+/// Nesting of values inside one attribute.
+pub const ATTRIBUTE_DEPTH: usize = 64;
+/// Bytes of a compiled regular expression.
+pub const REGEX_BYTES: usize = 1 << 20;
+/// Bytes of a text that goes into one JUnit node.
+pub const JUNIT_TEXT_BYTES: usize = 1 << 20;
+/// Bytes of a one-line message in JUnit.
+pub const JUNIT_MESSAGE_BYTES: usize = 1 << 10;
+/// Model calls of one conversation, unless the target says otherwise.
+pub const MAX_TURNS: u32 = 16;
+/// Characters of a case id.
+pub const ID_CHARS: usize = 100;
+/// Bytes of a value that a terminal report shows before it is clipped.
+pub const SHOWN_BYTES: usize = 400;
+
+/// Every limit with its name and unit, as `relapse doctor` prints them.
+pub const ALL: &[(&str, u64, &str)] = &[
+    ("YAML file or front matter", YAML_BYTES, "bytes"),
+    ("YAML nesting", YAML_DEPTH as u64, "levels"),
+    ("YAML alias expansion", YAML_ALIAS_NODES as u64, "nodes"),
+    ("trace or wire file, decompressed", TRACE_BYTES, "bytes"),
+    ("spans of a trace file", TRACE_SPANS as u64, "spans"),
+    ("line of a JSON-lines file", LINE_BYTES as u64, "bytes"),
+    ("attribute value", ATTRIBUTE_BYTES as u64, "bytes"),
+    ("attribute nesting", ATTRIBUTE_DEPTH as u64, "levels"),
+    ("regular expression, compiled", REGEX_BYTES as u64, "bytes"),
+    ("JUnit text node", JUNIT_TEXT_BYTES as u64, "bytes"),
+    ("JUnit message", JUNIT_MESSAGE_BYTES as u64, "bytes"),
+    ("turns of a conversation (default)", MAX_TURNS as u64, "model calls"),
+    ("case id", ID_CHARS as u64, "characters"),
+    ("value shown on a terminal", SHOWN_BYTES as u64, "bytes"),
+];

@@ -1,0 +1,1 @@
+//! The mapping from names on the wire to fields, as data.

@@ -1,0 +1,1 @@
+//! OTLP: spans and log records as they were exported.

@@ -1,0 +1,1 @@
+//! A postmortem: what a person wrote after an incident.

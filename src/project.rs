@@ -1,0 +1,1 @@
+//! The project: targets, telemetry aliases, waivers and budgets of `relapse.yaml`.

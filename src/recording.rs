@@ -1,0 +1,1 @@
+//! A recording: answers of one case on one target.

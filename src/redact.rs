@@ -1,0 +1,1 @@
+//! The redactor: secrets never reach a file.

@@ -1,0 +1,1 @@
+//! Replaying a case on a target.

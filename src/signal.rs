@@ -1,0 +1,321 @@
+//! A signal: a value computed from a trace or the wire, with a unit and a direction.
+
+use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
+
+/// A value in an expression or a report; unknown is a value of its own, never 0 and never false.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Datum {
+    /// Nothing that we have says what it is.
+    #[default]
+    Unknown,
+    /// Yes or no.
+    Flag(bool),
+    /// A number, in the signal's unit.
+    Number(f64),
+    /// A word or a text.
+    Text(String),
+    /// Several values.
+    List(Vec<Datum>),
+}
+
+impl Datum {
+    /// Whether nothing says what it is.
+    pub fn is_unknown(&self) -> bool {
+        matches!(self, Self::Unknown)
+    }
+
+    /// The number, if it is one.
+    pub fn number(&self) -> Option<f64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// The yes or no, if it is one.
+    pub fn flag(&self) -> Option<bool> {
+        match self {
+            Self::Flag(flag) => Some(*flag),
+            _ => None,
+        }
+    }
+
+    /// The text, if it is one.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The JSON form; whole numbers have no fraction, unknown is `null`.
+    pub fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Unknown => serde_json::Value::Null,
+            Self::Flag(flag) => (*flag).into(),
+            Self::Number(number) if number.fract() == 0.0 && number.abs() < 9.0e15 => (*number as i64).into(),
+            Self::Number(number) => (*number).into(),
+            Self::Text(text) => text.as_str().into(),
+            Self::List(items) => items.iter().map(Self::to_json).collect(),
+        }
+    }
+
+    /// The datum that a JSON value stands for; an object has none and is unknown.
+    pub fn from_json(value: &serde_json::Value) -> Self {
+        match value {
+            serde_json::Value::Bool(flag) => Self::Flag(*flag),
+            serde_json::Value::Number(number) => number.as_f64().map_or(Self::Unknown, Self::Number),
+            serde_json::Value::String(text) => Self::Text(text.clone()),
+            serde_json::Value::Array(items) => Self::List(items.iter().map(Self::from_json).collect()),
+            serde_json::Value::Null | serde_json::Value::Object(_) => Self::Unknown,
+        }
+    }
+}
+
+impl Serialize for Datum {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_json().serialize(serializer)
+    }
+}
+
+impl<T: Into<f64>> From<T> for Datum {
+    fn from(number: T) -> Self {
+        Self::Number(number.into())
+    }
+}
+
+/// What values a signal can take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A number in the signal's unit.
+    Number,
+    /// Yes or no.
+    Flag,
+    /// One word of a closed set; any other word in an expression is a mistake.
+    OneOf(&'static [&'static str]),
+}
+
+/// What a change of a signal means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Worse {
+    /// More is worse.
+    Up,
+    /// Less is worse.
+    Down,
+    /// A change is neither good nor bad by itself.
+    Neither,
+}
+
+/// The definition of one signal.
+#[derive(Debug, Clone, Copy)]
+pub struct Definition {
+    /// The name in expressions and reports.
+    pub name: &'static str,
+    /// `s`, `tokens`, `usd`, `ratio`, or empty for counts, flags and words.
+    pub unit: &'static str,
+    /// What values it can take.
+    pub kind: Kind,
+    /// What a change means.
+    pub worse: Worse,
+    /// The telemetry fields that would make it known; named when it is unknown.
+    pub needs: &'static [&'static str],
+}
+
+/// How one request ended; the words of the signal `outcome`.
+pub const OUTCOMES: &[&str] = &["success", "error", "timeout", "cancelled", "blocked", "refused", "truncated", "unknown"];
+/// What a human review said; the words of the signal `review.outcome`.
+pub const REVIEWS: &[&str] = &["approved", "rejected", "corrected", "escalated"];
+
+const fn number(name: &'static str, unit: &'static str, worse: Worse, needs: &'static [&'static str]) -> Definition {
+    Definition { name, unit, kind: Kind::Number, worse, needs }
+}
+
+const fn flag(name: &'static str, worse: Worse, needs: &'static [&'static str]) -> Definition {
+    Definition { name, unit: "", kind: Kind::Flag, worse, needs }
+}
+
+const fn word(name: &'static str, words: &'static [&'static str], needs: &'static [&'static str]) -> Definition {
+    Definition { name, unit: "", kind: Kind::OneOf(words), worse: Worse::Neither, needs }
+}
+
+/// Every signal with a fixed name, in the order in which reports show them; `score.<name>` come besides.
+pub const ALL: &[Definition] = &[
+    number("latency.total", "s", Worse::Up, &["latency.total"]),
+    number("latency.first_token", "s", Worse::Up, &["latency.first_token"]),
+    number("latency.model", "s", Worse::Up, &["latency.total"]),
+    number("latency.retrieval", "s", Worse::Up, &["latency.total"]),
+    number("latency.tools", "s", Worse::Up, &["latency.total"]),
+    number("latency.retries", "s", Worse::Up, &["retries.count"]),
+    number("latency.gap", "s", Worse::Up, &["latency.total"]),
+    number("calls.model", "", Worse::Up, &[]),
+    number("calls.tool", "", Worse::Up, &["tool.executed"]),
+    number("calls.tool_errors", "", Worse::Up, &["tool.executed"]),
+    number("calls.repeated", "", Worse::Up, &["tool.requested"]),
+    number("calls.unrecorded", "", Worse::Up, &[]),
+    number("retries.count", "", Worse::Up, &["retries.count"]),
+    number("retries.amplification", "ratio", Worse::Up, &["retries.count"]),
+    number("retries.wasted", "s", Worse::Up, &["retries.count"]),
+    number("tokens.input", "tokens", Worse::Up, &["usage.input_tokens"]),
+    number("tokens.output", "tokens", Worse::Up, &["usage.output_tokens"]),
+    number("tokens.total", "tokens", Worse::Up, &["usage.input_tokens", "usage.output_tokens"]),
+    number("tokens.cached", "tokens", Worse::Down, &["usage.cached_tokens"]),
+    number("tokens.reasoning", "tokens", Worse::Up, &["usage.reasoning_tokens"]),
+    number("cost.usd", "usd", Worse::Up, &["cost"]),
+    number("retrieval.documents", "", Worse::Down, &["retrieval.documents"]),
+    flag("retrieval.empty", Worse::Up, &["retrieval.documents"]),
+    flag("retrieval.error", Worse::Up, &["retrieval.documents"]),
+    number("retrieval.top_score", "", Worse::Down, &["retrieval.documents"]),
+    number("output.words", "", Worse::Neither, &["output"]),
+    flag("output.empty", Worse::Up, &["output"]),
+    flag("output.refused", Worse::Up, &["refusal", "finish_reason"]),
+    flag("output.truncated", Worse::Up, &["finish_reason"]),
+    flag("output.json", Worse::Neither, &["output"]),
+    flag("policy.blocked", Worse::Up, &["policy.verdict", "finish_reason"]),
+    flag("policy.unattributed", Worse::Up, &["policy.verdict"]),
+    word("outcome", OUTCOMES, &["outcome"]),
+    flag("feedback.complaint", Worse::Up, &["feedback"]),
+    word("review.outcome", REVIEWS, &["review"]),
+    number("contradictions", "", Worse::Up, &[]),
+];
+
+/// The definition of a signal with a fixed name.
+pub fn definition(name: &str) -> Option<&'static Definition> {
+    ALL.iter().find(|definition| definition.name == name)
+}
+
+/// Whether a name is a signal: a fixed one, or `score.` and a name.
+pub fn is_signal(name: &str) -> bool {
+    definition(name).is_some() || name.strip_prefix("score.").is_some_and(|score| !score.is_empty())
+}
+
+/// The signals of one request, by name; one that is not here is unknown.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Signals(BTreeMap<String, Datum>);
+
+impl Signals {
+    /// Nothing is known yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The value of a signal, unknown if nothing says.
+    pub fn read(&self, name: &str) -> &Datum {
+        self.0.get(name).unwrap_or(&Datum::Unknown)
+    }
+
+    /// Sets a signal; an unknown value takes it out.
+    pub fn set(&mut self, name: &str, datum: Datum) {
+        if datum.is_unknown() {
+            self.0.remove(name);
+        } else {
+            self.0.insert(name.to_string(), datum);
+        }
+    }
+
+    /// Sets a number; none takes it out.
+    pub fn set_number(&mut self, name: &str, number: Option<f64>) {
+        self.set(name, number.map_or(Datum::Unknown, Datum::Number));
+    }
+
+    /// Sets a yes or no; none takes it out.
+    pub fn set_flag(&mut self, name: &str, flag: Option<bool>) {
+        self.set(name, flag.map_or(Datum::Unknown, Datum::Flag));
+    }
+
+    /// The signals that are known, by name.
+    pub fn known(&self) -> impl Iterator<Item = (&str, &Datum)> {
+        self.0.iter().map(|(name, datum)| (name.as_str(), datum))
+    }
+
+    /// All signals with a fixed name in their order, then the scores; unknown ones are `null`.
+    pub fn to_json(&self) -> serde_json::Value {
+        let fixed = ALL.iter().map(|definition| (definition.name.to_string(), self.read(definition.name).to_json()));
+        let scores = self.0.iter().filter(|(name, _)| definition(name).is_none()).map(|(name, datum)| (name.clone(), datum.to_json()));
+        serde_json::Value::Object(fixed.chain(scores).collect())
+    }
+
+    /// Only the known signals, in the order of [`Signals::to_json`].
+    pub fn known_to_json(&self) -> serde_json::Value {
+        match self.to_json() {
+            serde_json::Value::Object(map) => serde_json::Value::Object(map.into_iter().filter(|(_, value)| !value.is_null()).collect()),
+            other => other,
+        }
+    }
+
+    /// Reads what [`Signals::known_to_json`] wrote.
+    pub fn from_json(value: &serde_json::Value) -> Self {
+        let mut signals = Self::new();
+        for (name, value) in value.as_object().into_iter().flatten() {
+            signals.set(name, Datum::from_json(value));
+        }
+        signals
+    }
+
+    /// The median of each signal over several requests: numbers by value, flags by majority, words only where all agree.
+    ///
+    /// Only known values count; with an even number of them the mean of the middle two.
+    pub fn median(all: &[Self]) -> Self {
+        let mut median = Self::new();
+        let names: std::collections::BTreeSet<&String> = all.iter().flat_map(|signals| signals.0.keys()).collect();
+        for name in names {
+            let values: Vec<&Datum> = all.iter().filter_map(|signals| signals.0.get(name)).collect();
+            median.set(name, median_of(&values));
+        }
+        median
+    }
+}
+
+fn median_of(values: &[&Datum]) -> Datum {
+    let mut numbers: Vec<f64> = values.iter().filter_map(|datum| datum.number()).collect();
+    if !numbers.is_empty() && numbers.len() == values.len() {
+        numbers.sort_by(f64::total_cmp);
+        let middle = numbers.len() / 2;
+        let upper = numbers[middle];
+        return Datum::Number(if numbers.len() % 2 == 1 { upper } else { (numbers[middle - 1] + upper) / 2.0 });
+    }
+    let yes = values.iter().filter(|datum| datum.flag() == Some(true)).count();
+    let no = values.iter().filter(|datum| datum.flag() == Some(false)).count();
+    if yes + no == values.len() && yes != no {
+        return Datum::Flag(yes > no);
+    }
+    match values.split_first() {
+        Some((first, rest)) if rest.iter().all(|datum| datum == first) => (*first).clone(),
+        _ => Datum::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signals(pairs: &[(&str, Datum)]) -> Signals {
+        let mut signals = Signals::new();
+        for (name, datum) in pairs {
+            signals.set(name, datum.clone());
+        }
+        signals
+    }
+
+    #[test]
+    fn medians_are_over_known_values() {
+        let all = [
+            signals(&[("tokens.input", 10.into()), ("retrieval.empty", Datum::Flag(true)), ("outcome", Datum::Text("success".into()))]),
+            signals(&[("tokens.input", 30.into()), ("retrieval.empty", Datum::Flag(true)), ("outcome", Datum::Text("error".into()))]),
+            signals(&[("retrieval.empty", Datum::Flag(false))]),
+        ];
+        let median = Signals::median(&all);
+        assert_eq!(median.read("tokens.input"), &Datum::Number(20.0));
+        assert_eq!(median.read("retrieval.empty"), &Datum::Flag(true));
+        assert_eq!(median.read("outcome"), &Datum::Unknown);
+        assert_eq!(median.read("cost.usd"), &Datum::Unknown);
+    }
+
+    #[test]
+    fn unknown_is_null_and_whole_numbers_have_no_fraction() {
+        let json = signals(&[("calls.model", 2.into()), ("score.tone", Datum::Number(0.5))]).to_json();
+        assert_eq!(json["calls.model"].to_string(), "2");
+        assert!(json["tokens.input"].is_null());
+        assert_eq!(json["score.tone"], 0.5);
+    }
+}

@@ -1,0 +1,1 @@
+//! A trace: what one request did, in one normalised model.

@@ -1,0 +1,1 @@
+//! The wire: HTTP exchanges with model, retrieval and tool servers, as they were.
