@@ -30,11 +30,13 @@ pub mod field;
 
 pub mod signal;
 
-pub mod trace;
-
 pub mod mapping;
 
+pub mod trace;
+
 pub mod normalise;
+
+pub mod request;
 
 pub mod evidence;
 

@@ -1,1 +1,431 @@
-//! The mapping from names on the wire to fields, as data.
+//! The mapping from names on the wire to fields, as data: which span is what, and which attribute says which field.
+
+use crate::fault::Fault;
+use crate::field;
+use crate::otlp::{AnyValue, Attributes, Span};
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::LazyLock;
+
+/// What a span is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// One call of a model; tokens and calls are counted on these only.
+    Model,
+    /// One call of an embedding model.
+    Embedding,
+    /// An agent, a workflow or a wrapper that repeats its children's totals.
+    Agent,
+    /// A step of the application.
+    Chain,
+    /// A tool that ran.
+    Tool,
+    /// A search for passages.
+    Retrieval,
+    /// A new order of passages.
+    Rerank,
+    /// A policy check.
+    Guardrail,
+    /// A score of another span.
+    Evaluator,
+    /// What a user thought of another span.
+    Feedback,
+    /// An HTTP request; a candidate for an attempt of a model call.
+    Http,
+    /// Anything else.
+    Other,
+}
+
+/// A field or fact that one span carries.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// The normalised value: seconds, counts, texts.
+    pub value: Value,
+    /// The key under which it was found.
+    pub key: String,
+    /// The alias's place in the field's list; lower wins.
+    pub rank: usize,
+}
+
+/// What one span carries, by the names of fields and facts.
+pub type Findings = BTreeMap<&'static str, Found>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
+#[serde(rename_all = "kebab-case")]
+enum Decode {
+    #[default]
+    Text,
+    Number,
+    S,
+    Ms,
+    Flag,
+    First,
+    Json,
+    Raw,
+    SinceStart,
+    Event,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
+#[serde(rename_all = "kebab-case")]
+enum From {
+    #[default]
+    Span,
+    Resource,
+    EventAttribute,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Alias {
+    key: String,
+    #[serde(default)]
+    decode: Decode,
+    at: Option<String>,
+    #[serde(default)]
+    on: Vec<Kind>,
+    #[serde(default)]
+    from: From,
+    not_convention: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KindRule {
+    key: String,
+    #[serde(default)]
+    is: BTreeMap<String, Kind>,
+    #[serde(default)]
+    ends: BTreeMap<String, Kind>,
+    any: Option<Kind>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConventionRule {
+    scope: String,
+    #[serde(default)]
+    exact: bool,
+    name: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CannotRule {
+    convention: String,
+    field: String,
+    add: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    version: u32,
+    kinds: Vec<KindRule>,
+    conventions: Vec<ConventionRule>,
+    cannot: Vec<CannotRule>,
+    add: BTreeMap<String, String>,
+    fields: BTreeMap<String, Vec<Alias>>,
+    facts: BTreeMap<String, Vec<Alias>>,
+}
+
+const EMBEDDED: &str = include_str!("mapping.yaml");
+
+static FILE: LazyLock<File> = LazyLock::new(|| crate::yaml::typed(EMBEDDED).expect("the embedded mapping is read by a test"));
+
+static BUILT_IN: LazyLock<Mapping> = LazyLock::new(|| Mapping::of(&FILE, &BTreeMap::new()));
+
+/// The table, with its aliases indexed by key.
+#[derive(Debug)]
+pub struct Mapping {
+    by_key: HashMap<String, Vec<(&'static str, usize, Alias)>>,
+    fields: BTreeMap<&'static str, Vec<String>>,
+}
+
+impl Mapping {
+    /// The table that is embedded in the binary.
+    pub fn built_in() -> &'static Self {
+        &BUILT_IN
+    }
+
+    /// The version of the embedded table, which a compiled case records.
+    pub fn version() -> u32 {
+        FILE.version
+    }
+
+    /// The embedded table with a project's own aliases before the built-in ones.
+    ///
+    /// # Errors
+    /// A name that is no field, with the one that may be meant.
+    pub fn with_aliases(aliases: &BTreeMap<String, Vec<String>>) -> Result<Self, Fault> {
+        for name in aliases.keys() {
+            if field::definition(name).is_none() {
+                let known = field::ALL.iter().map(|definition| definition.name);
+                return Err(Fault::new(format!("unknown field `{name}` under telemetry.aliases")).help(crate::fault::suggest(name, known)));
+            }
+        }
+        Ok(Self::of(&FILE, aliases))
+    }
+
+    fn of(file: &'static File, aliases: &BTreeMap<String, Vec<String>>) -> Self {
+        let mut mapping = Self { by_key: HashMap::new(), fields: BTreeMap::new() };
+        for (name, list) in file.fields.iter().chain(&file.facts) {
+            let own = aliases.get(name).into_iter().flatten().map(|key| own_alias(key, list));
+            for (rank, alias) in own.chain(list.iter().cloned()).enumerate() {
+                mapping.fields.entry(name).or_default().push(alias.key.clone());
+                mapping.by_key.entry(alias.key.clone()).or_default().push((name, rank, alias));
+            }
+        }
+        mapping
+    }
+
+    /// The keys under which a field is looked for, most likely first.
+    pub fn keys(&self, field: &str) -> &[String] {
+        self.fields.get(field).map_or(&[], Vec::as_slice)
+    }
+
+    /// Everything that a span carries, the first alias of each field winning.
+    pub fn findings(&self, span: &Span, kind: Kind, convention: Option<&str>) -> Findings {
+        let mut findings = Findings::new();
+        for (key, value) in &span.attributes {
+            self.consider(&mut findings, key, From::Span, kind, convention, |alias| decode(alias, value, span));
+        }
+        for (key, value) in span.resource.iter() {
+            self.consider(&mut findings, key, From::Resource, kind, convention, |alias| decode(alias, value, span));
+        }
+        for event in &span.events {
+            self.consider(&mut findings, &event.name, From::Span, kind, convention, |alias| event_time(alias, event.time_ns, span));
+            for (key, value) in &event.attributes {
+                self.consider(&mut findings, key, From::EventAttribute, kind, convention, |alias| decode(alias, value, span));
+            }
+        }
+        findings
+    }
+
+    /// One field of one span as text, without resolving the others.
+    pub fn findings_of(&self, span: &Span, kind: Kind, field: &str) -> Option<String> {
+        let convention = convention(span);
+        let mut best: Option<(usize, Value)> = None;
+        for (key, value) in &span.attributes {
+            for (name, rank, alias) in self.by_key.get(key).into_iter().flatten() {
+                let fits = *name == field
+                    && (alias.on.is_empty() || alias.on.contains(&kind))
+                    && (alias.not_convention.is_none() || alias.not_convention.as_deref() != convention)
+                    && best.as_ref().is_none_or(|(held, _)| rank < held);
+                if fits && let Some(value) = decode(alias, value, span) {
+                    best = Some((*rank, value));
+                }
+            }
+        }
+        best.and_then(|(_, value)| value.as_str().map(str::to_string))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one flat look-up shared by the four places where a key can stand")]
+    fn consider(
+        &self,
+        findings: &mut Findings,
+        key: &str,
+        from: From,
+        kind: Kind,
+        convention: Option<&str>,
+        decode: impl Fn(&Alias) -> Option<Value>,
+    ) {
+        for (name, rank, alias) in self.by_key.get(key).into_iter().flatten() {
+            let fits = alias.from == from
+                && (alias.on.is_empty() || alias.on.contains(&kind))
+                && (alias.not_convention.is_none() || alias.not_convention.as_deref() != convention)
+                && findings.get(name).is_none_or(|found| *rank < found.rank);
+            if fits && let Some(value) = decode(alias) {
+                findings.insert(name, Found { value, key: shown_key(alias), rank: *rank });
+            }
+        }
+    }
+}
+
+/// A project's alias is decoded as the built-in ones of its field are.
+fn own_alias(key: &str, list: &[Alias]) -> Alias {
+    let model = list.iter().find(|alias| matches!(alias.decode, Decode::Text | Decode::Number | Decode::S | Decode::Flag | Decode::First));
+    let decode = model.map_or(Decode::Text, |alias| if alias.decode == Decode::First { Decode::Text } else { alias.decode });
+    Alias { key: key.to_string(), decode, at: None, on: Vec::new(), from: From::Span, not_convention: None }
+}
+
+fn shown_key(alias: &Alias) -> String {
+    match (&alias.at, alias.decode) {
+        (Some(at), _) => format!("{}{at}", alias.key),
+        (None, Decode::Event) => format!("event {}", alias.key),
+        (None, _) => alias.key.clone(),
+    }
+}
+
+fn event_time(alias: &Alias, time_ns: u64, span: &Span) -> Option<Value> {
+    // SDKs keep the newest events, so after a drop the first one kept is not the first one sent.
+    let known = alias.decode == Decode::Event && span.dropped_events == 0 && span.start_ns > 0 && time_ns >= span.start_ns;
+    known.then(|| seconds((time_ns - span.start_ns) as f64 / 1e9)).flatten()
+}
+
+fn decode(alias: &Alias, value: &AnyValue, span: &Span) -> Option<Value> {
+    match alias.decode {
+        Decode::Text => text(value).map(Value::from),
+        Decode::Number => number(value).and_then(plain_number),
+        Decode::S => number(value).and_then(seconds),
+        Decode::Ms => number(value).and_then(|ms| seconds(ms / 1e3)),
+        Decode::Flag => flag(value).map(Value::from),
+        Decode::First => first(value).map(Value::from),
+        Decode::Json => json(value).and_then(|json| pointed(&json, alias.at.as_deref())),
+        Decode::Raw => raw(value).map(Value::from),
+        Decode::SinceStart => since_start(value, span).and_then(seconds),
+        Decode::Event => None,
+    }
+}
+
+fn plain_number(number: f64) -> Option<Value> {
+    if number.fract() == 0.0 && number.abs() < 9.0e15 {
+        Some((number as i64).into())
+    } else {
+        serde_json::Number::from_f64(number).map(Value::Number)
+    }
+}
+
+fn seconds(number: f64) -> Option<Value> {
+    (number.is_finite() && number >= 0.0).then(|| (number * 1e6).round() / 1e6).and_then(plain_number)
+}
+
+/// A scalar as text; an empty one is nothing.
+pub fn text(value: &AnyValue) -> Option<String> {
+    let text = match value {
+        AnyValue::Text(text) => text.clone(),
+        AnyValue::Bool(flag) => flag.to_string(),
+        AnyValue::Int(int) => int.to_string(),
+        AnyValue::Double(double) => double.to_string(),
+        AnyValue::Null | AnyValue::Bytes(_) | AnyValue::List(_) | AnyValue::Map(_) => return None,
+    };
+    (!text.trim().is_empty()).then_some(text)
+}
+
+/// A number, also one written as text.
+pub fn number(value: &AnyValue) -> Option<f64> {
+    let number = match value {
+        AnyValue::Int(int) => *int as f64,
+        AnyValue::Double(double) => *double,
+        AnyValue::Text(text) => text.trim().parse().ok()?,
+        _ => return None,
+    };
+    number.is_finite().then_some(number)
+}
+
+fn flag(value: &AnyValue) -> Option<bool> {
+    match value {
+        AnyValue::Bool(flag) => Some(*flag),
+        AnyValue::Text(text) if text.eq_ignore_ascii_case("true") => Some(true),
+        AnyValue::Text(text) if text.eq_ignore_ascii_case("false") => Some(false),
+        _ => None,
+    }
+}
+
+fn first(value: &AnyValue) -> Option<String> {
+    match value {
+        AnyValue::List(items) => items.iter().find_map(text),
+        AnyValue::Text(list) if list.trim_start().starts_with('[') => match serde_json::from_str::<Vec<Value>>(list) {
+            Ok(items) => items.iter().find_map(|item| item.as_str().map(str::to_string)),
+            Err(_) => text(value),
+        },
+        _ => text(value),
+    }
+}
+
+/// JSON in a string (also twice encoded), or structured values as they are.
+pub fn json(value: &AnyValue) -> Option<Value> {
+    match value {
+        AnyValue::Text(encoded) => {
+            let parsed: Value = serde_json::from_str(encoded).ok()?;
+            match &parsed {
+                Value::String(inner) if inner.trim_start().starts_with(['{', '[']) => serde_json::from_str(inner).ok().or(Some(parsed)),
+                _ => Some(parsed),
+            }
+        }
+        AnyValue::List(_) | AnyValue::Map(_) => Some(value.to_json()),
+        _ => None,
+    }
+}
+
+fn pointed(json: &Value, at: Option<&str>) -> Option<Value> {
+    let found = match at {
+        // A key of the map may itself hold dots, as in `metadata.request_id`; the pointer names it whole.
+        Some(at) => json.pointer(at)?,
+        None => json,
+    };
+    match found {
+        Value::Null => None,
+        Value::String(text) if text.trim().is_empty() => None,
+        other => Some(other.clone()),
+    }
+}
+
+fn raw(value: &AnyValue) -> Option<String> {
+    match value {
+        AnyValue::Null | AnyValue::Bytes(_) => None,
+        AnyValue::Text(text) => Some(text.clone()),
+        other => Some(other.to_json().to_string()),
+    }
+}
+
+fn since_start(value: &AnyValue, span: &Span) -> Option<f64> {
+    let text = text(value)?;
+    let time = chrono::DateTime::parse_from_rfc3339(text.trim().trim_matches('"')).ok()?;
+    let nanos = time.timestamp_nanos_opt()?;
+    Some((nanos as f64 - span.start_ns as f64) / 1e9)
+}
+
+/// What a span is, by the order of evidence.
+pub fn kind(span: &Span) -> Kind {
+    for rule in &FILE.kinds {
+        let Some((_, value)) = span.attributes.iter().rev().find(|(key, _)| *key == rule.key) else { continue };
+        if let Some(kind) = rule.any {
+            return kind;
+        }
+        let Some(word) = text(value).map(|word| word.trim_matches('"').to_lowercase()) else { continue };
+        if let Some(kind) = rule.is.get(&word) {
+            return *kind;
+        }
+        if let Some((_, kind)) = rule.ends.iter().find(|(end, _)| word.ends_with(end.as_str())) {
+            return *kind;
+        }
+    }
+    Kind::Other
+}
+
+/// The instrumentation that wrote a span, if its scope is known.
+pub fn convention(span: &Span) -> Option<&'static str> {
+    let scope = span.scope.name.as_str();
+    let rule = FILE.conventions.iter().find(|rule| if rule.exact { scope == rule.scope } else { scope.starts_with(&rule.scope) });
+    if let Some(rule) = rule {
+        return Some(&rule.name);
+    }
+    by_attributes(&span.attributes)
+}
+
+fn by_attributes(attributes: &Attributes) -> Option<&'static str> {
+    let starts = |prefix: &str| attributes.iter().any(|(key, _)| key.starts_with(prefix));
+    [
+        ("openinference.", "openinference"),
+        ("traceloop.", "openllmetry"),
+        ("langfuse.", "langfuse"),
+        ("langsmith.", "langsmith"),
+        ("gen_ai.", "otel-genai"),
+    ]
+    .into_iter()
+    .find(|(prefix, _)| starts(prefix))
+    .map(|(_, name)| name)
+}
+
+/// What to add for a field that this instrumentation cannot carry by itself.
+pub fn cannot_carry(convention: &str, field: &str) -> Option<&'static str> {
+    FILE.cannot.iter().find(|rule| rule.convention == convention && rule.field == field).map(|rule| rule.add.as_str())
+}
+
+/// The attribute to add for a field, whatever the instrumentation.
+pub fn attribute_to_add(field: &str) -> &'static str {
+    FILE.add.get(field).map_or("an attribute named under telemetry.aliases", String::as_str)
+}

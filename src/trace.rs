@@ -1,1 +1,312 @@
-//! A trace: what one request did, in one normalised model.
+//! A trace: what one request did as its telemetry tells it, in one normalised model.
+
+use crate::field::{self, On, State, When};
+use crate::mapping::{self, Findings, Kind, Mapping};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// One span, classified, with what it carries.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// The trace's id, 32 hexadecimal digits.
+    pub trace_id: String,
+    /// The span's id, 16 hexadecimal digits.
+    pub span_id: String,
+    /// The parent among the trace's spans, if it was exported.
+    pub parent: Option<usize>,
+    /// Whether the parent is named but was not exported.
+    pub orphan: bool,
+    /// The span's name.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+    /// The instrumentation that wrote it.
+    pub convention: Option<&'static str>,
+    /// Start, in nanoseconds since the epoch; 0 when absent.
+    pub start_ns: u64,
+    /// End, in nanoseconds since the epoch; 0 when absent.
+    pub end_ns: u64,
+    /// The error's type or message, if the span failed.
+    pub error: Option<String>,
+    /// Fields and facts by name.
+    pub findings: Findings,
+    /// Attributes were dropped, so that what is absent may have been there.
+    pub attributes_dropped: bool,
+    /// Events were dropped, so that the first one kept is not the first one sent.
+    pub events_dropped: bool,
+}
+
+impl Node {
+    /// Seconds from start to end; none when either is absent or they are reversed.
+    pub fn duration(&self) -> Option<f64> {
+        (self.start_ns > 0 && self.end_ns >= self.start_ns).then(|| (self.end_ns - self.start_ns) as f64 / 1e9)
+    }
+
+    /// A fact or field as text.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.findings.get(name).and_then(|found| found.value.as_str())
+    }
+
+    /// A fact or field as a number.
+    pub fn number(&self, name: &str) -> Option<f64> {
+        self.findings.get(name).and_then(|found| found.value.as_f64())
+    }
+
+    /// A fact or field as yes or no.
+    pub fn flag(&self, name: &str) -> Option<bool> {
+        self.findings.get(name).and_then(|found| found.value.as_bool())
+    }
+}
+
+/// A tool that a model asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToolRequest {
+    /// The call's id; empty when none was given.
+    pub id: String,
+    /// The tool's name.
+    pub name: String,
+    /// The arguments as they were sent, JSON or not.
+    pub arguments: String,
+}
+
+/// One message of a conversation, in neutral form.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Message {
+    /// `system`, `user`, `assistant` or `tool`.
+    pub role: String,
+    /// Its text, all parts joined.
+    pub text: String,
+    /// A refusal, where the convention keeps one apart.
+    pub refusal: Option<String>,
+    /// The tools that it asks for.
+    pub tool_requests: Vec<ToolRequest>,
+    /// The tool call that it answers.
+    pub answers: Option<String>,
+}
+
+/// One logical call of a model, as telemetry tells it.
+#[derive(Debug, Clone)]
+pub struct ModelCall {
+    /// Its span.
+    pub node: usize,
+    /// What went in; empty when content was not captured.
+    pub input: Vec<Message>,
+    /// What came out; none when content was not captured.
+    pub output: Option<Message>,
+}
+
+/// One tool that ran.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToolCall {
+    /// Its span.
+    pub node: usize,
+    /// The call's id, if the span says it.
+    pub id: Option<String>,
+    /// The tool's name.
+    pub name: String,
+    /// The arguments as the span has them.
+    pub arguments: Option<String>,
+    /// What it returned.
+    pub result: Option<String>,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+/// One retrieved passage.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Document {
+    /// Its id; empty when none was recorded.
+    pub id: String,
+    /// Its score, if one was recorded.
+    pub score: Option<f64>,
+    /// Its text, if it was recorded.
+    pub text: Option<String>,
+}
+
+/// One search for passages.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retrieval {
+    /// Its span.
+    pub node: usize,
+    /// The question, if it was recorded.
+    pub query: Option<String>,
+    /// What was found; none when the telemetry does not say.
+    pub documents: Option<Vec<Document>>,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+/// What one request did.
+#[derive(Debug, Clone, Default)]
+pub struct Trace {
+    /// The trace's id; of several joined ones the earliest.
+    pub id: String,
+    /// The instrumentations seen, sorted.
+    pub conventions: Vec<String>,
+    /// Every span, by start, parents before children.
+    pub nodes: Vec<Node>,
+    /// The request's root span, if it was exported.
+    pub root: Option<usize>,
+    /// Logical model calls, by start; wrappers and duplicates left out.
+    pub model_calls: Vec<ModelCall>,
+    /// Attempts that are spans of their own and were retried, by span.
+    pub retried: Option<Vec<usize>>,
+    /// Tools that ran, by start.
+    pub tool_calls: Vec<ToolCall>,
+    /// Searches, by start.
+    pub retrievals: Vec<Retrieval>,
+    /// Fields that log records or resources carry: value and key.
+    pub beside: BTreeMap<&'static str, (Value, String)>,
+    /// Scores by name.
+    pub scores: BTreeMap<String, f64>,
+    /// Whether a user complained; none when there was no feedback.
+    pub complaint: Option<bool>,
+    /// What a human review said.
+    pub review: Option<String>,
+    /// The user's question.
+    pub input: Option<String>,
+    /// What the user got; none when it was not captured.
+    pub answer: Option<String>,
+    /// The attribute `relapse.case`, if the run set it.
+    pub case: Option<String>,
+    /// What was odd, with span and field.
+    pub diagnostics: Vec<String>,
+}
+
+impl Trace {
+    /// The root span.
+    pub fn root_node(&self) -> Option<&Node> {
+        self.root.and_then(|index| self.nodes.get(index))
+    }
+
+    /// The node of a model call.
+    pub fn model_node(&self, call: &ModelCall) -> &Node {
+        &self.nodes[call.node]
+    }
+
+    /// Start of the whole request, in nanoseconds since the epoch.
+    pub fn start_ns(&self) -> u64 {
+        self.root_node()
+            .map(|root| root.start_ns)
+            .or_else(|| self.nodes.iter().map(|node| node.start_ns).filter(|start| *start > 0).min())
+            .unwrap_or(0)
+    }
+
+    /// Whether any model call streamed its answer; none when nothing says.
+    pub fn streamed(&self) -> Option<bool> {
+        let told: Vec<bool> = self.model_calls.iter().filter_map(|call| self.streamed_call(call)).collect();
+        (!told.is_empty()).then(|| told.contains(&true))
+    }
+
+    fn streamed_call(&self, call: &ModelCall) -> Option<bool> {
+        let node = self.model_node(call);
+        node.flag("streamed").or_else(|| node.findings.contains_key("latency.first_token").then_some(true))
+    }
+
+    /// Whether a model asked for a tool; none when nothing says.
+    pub fn tool_requested(&self) -> Option<bool> {
+        if self.model_calls.iter().any(|call| self.model_node(call).findings.contains_key("tool.requested")) || !self.tool_calls.is_empty()
+        {
+            return Some(true);
+        }
+        let silent = self.model_calls.iter().any(|call| call.output.is_none() && self.model_node(call).text("finish_reason").is_none());
+        (!self.model_calls.is_empty() && !silent).then_some(false)
+    }
+
+    /// Whether this request carries a field where it must be.
+    pub fn state(&self, field: &str, on: On, mapping: &Mapping) -> State {
+        match on {
+            On::Any => self.state_anywhere(field, mapping),
+            On::Root => self.state_on(field, self.root.as_slice(), mapping),
+            On::EveryModelCall => {
+                let nodes: Vec<usize> = self.model_calls.iter().map(|call| call.node).collect();
+                self.state_on(field, &nodes, mapping)
+            }
+            On::EveryToolCall => {
+                let nodes: Vec<usize> = self.tool_calls.iter().map(|call| call.node).collect();
+                self.state_on(field, &nodes, mapping)
+            }
+            On::EveryRetrieval => {
+                let nodes: Vec<usize> = self.retrievals.iter().map(|retrieval| retrieval.node).collect();
+                self.state_on(field, &nodes, mapping)
+            }
+        }
+    }
+
+    /// The state in the minimum profile: a field whose condition is not met is not required.
+    pub fn state_in_profile(&self, definition: &field::Definition, mapping: &Mapping) -> State {
+        let met = match definition.when {
+            When::Always | When::Asked => true,
+            When::Streamed => self.streamed() != Some(false),
+            When::ToolRequested => self.tool_requested() == Some(true),
+            When::Retrieved => !self.retrievals.is_empty(),
+        };
+        if met { self.state(definition.name, On::Any, mapping) } else { State::ConditionNotMet }
+    }
+
+    fn state_anywhere(&self, field: &str, mapping: &Mapping) -> State {
+        let last_wins = matches!(field, "finish_reason" | "output" | "model.responded");
+        let mut order: Vec<usize> = (0..self.nodes.len()).collect();
+        if last_wins {
+            order.reverse();
+        }
+        let root_first = self.root.into_iter().chain(order);
+        for index in root_first {
+            if let Some(state) = self.present_on(field, index) {
+                return state;
+            }
+        }
+        if let Some((value, key)) = self.beside.get(field) {
+            return State::Present { value: value.clone(), span: None, key: key.clone() };
+        }
+        self.lacking(field, None, mapping)
+    }
+
+    fn state_on(&self, field: &str, nodes: &[usize], mapping: &Mapping) -> State {
+        if nodes.is_empty() {
+            return State::ConditionNotMet;
+        }
+        for index in nodes {
+            if self.present_on(field, *index).is_none() {
+                return self.lacking(field, Some(*index), mapping);
+            }
+        }
+        self.present_on(field, nodes[0]).unwrap_or(State::ConditionNotMet)
+    }
+
+    fn present_on(&self, field: &str, index: usize) -> Option<State> {
+        let node = self.nodes.get(index)?;
+        let found = node.findings.get(field)?;
+        Some(State::Present { value: found.value.clone(), span: Some(node.span_id.clone()), key: found.key.clone() })
+    }
+
+    /// Absent, or indeterminate with the reason; `node` narrows it to one span.
+    fn lacking(&self, field: &str, node: Option<usize>, mapping: &Mapping) -> State {
+        let asked: Vec<&Node> = match node {
+            Some(index) => vec![&self.nodes[index]],
+            None => self.nodes.iter().collect(),
+        };
+        let add = mapping::attribute_to_add(field).to_string();
+        let indeterminate = |reason: &str, add: String| State::Indeterminate { reason: reason.into(), add };
+        if field == "latency.first_token" && asked.iter().any(|node| node.kind == Kind::Model && node.events_dropped) {
+            return indeterminate("events-dropped", format!("{add}, or raise OTEL_SPAN_EVENT_COUNT_LIMIT"));
+        }
+        if asked.iter().any(|node| node.attributes_dropped) {
+            return indeterminate("attributes-dropped", format!("{add}, and raise OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT"));
+        }
+        if matches!(field, "output" | "input" | "refusal" | "tool.requested") && self.content_is_off() {
+            return indeterminate(
+                "content-not-captured",
+                "content capture (OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=SPAN_ONLY)".into(),
+            );
+        }
+        if let Some(add) = self.conventions.iter().find_map(|convention| mapping::cannot_carry(convention, field)) {
+            return indeterminate("instrumentation-cannot-carry-it", add.into());
+        }
+        State::Absent { looked: mapping.keys(field).to_vec(), add }
+    }
+
+    fn content_is_off(&self) -> bool {
+        !self.model_calls.is_empty() && self.model_calls.iter().all(|call| call.output.is_none() && call.input.is_empty())
+    }
+}

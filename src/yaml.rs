@@ -34,3 +34,11 @@ pub struct Key {
     /// The key.
     pub name: String,
 }
+
+/// Reads a file of our own that is embedded in the binary into a type.
+///
+/// # Errors
+/// The library's message, with line and column.
+pub fn typed<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_saphyr::from_str(text).map_err(|error| error.to_string())
+}

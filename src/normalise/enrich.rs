@@ -1,0 +1,183 @@
+//! Fields and facts that follow from several attributes together.
+
+use super::{finish, message};
+use crate::mapping::{Found, Kind};
+use crate::otlp::Span;
+use crate::trace::{Message, ModelCall, Node, Trace};
+use serde_json::Value;
+
+/// The messages that went into a model call.
+pub(super) fn input(node: &Node, span: &Span) -> Vec<Message> {
+    let mut messages = node.findings.get("messages.system").map(|found| system(&found.value)).unwrap_or_default();
+    if let Some(found) = node.findings.get("messages.input") {
+        messages.extend(message::list(&found.value));
+        return messages;
+    }
+    for (prefix, inner) in [("llm.input_messages.", "message."), ("gen_ai.prompt.", "")] {
+        let flat = message::flattened(&span.attributes, prefix, inner);
+        if !flat.is_empty() {
+            messages.extend(flat);
+            break;
+        }
+    }
+    messages
+}
+
+fn system(json: &Value) -> Vec<Message> {
+    let text = match json {
+        Value::String(text) => text.clone(),
+        Value::Array(parts) => {
+            parts.iter().filter_map(|part| part.get("content").or_else(|| part.get("text")).and_then(Value::as_str)).collect()
+        }
+        _ => String::new(),
+    };
+    if text.is_empty() { Vec::new() } else { vec![Message { role: "system".into(), text, ..Message::default() }] }
+}
+
+/// The message that came out of a model call; none when its content was not captured.
+pub(super) fn output(node: &Node, span: &Span) -> Option<Message> {
+    if let Some(found) = node.findings.get("messages.output") {
+        let mut messages = message::list(&found.value).into_iter().filter(|message| message.role != "tool");
+        return Some(messages.next().unwrap_or_default());
+    }
+    for (prefix, inner) in [("llm.output_messages.", "message."), ("gen_ai.completion.", "")] {
+        if let Some(first) = message::flattened(&span.attributes, prefix, inner).into_iter().next() {
+            return Some(first);
+        }
+    }
+    let calls = node.findings.get("output.tool_calls").map(|found| message::tool_requests(&found.value)).unwrap_or_default();
+    // The AI SDK writes an empty text beside tool calls, so the attribute itself says that content was captured.
+    let said = span.attributes.iter().find(|(key, _)| key == "ai.response.text").and_then(|(_, value)| value.as_text());
+    let text = said.or_else(|| node.text("output.text"));
+    (text.is_some() || !calls.is_empty()).then(|| Message {
+        role: "assistant".into(),
+        text: text.unwrap_or_default().to_string(),
+        tool_requests: calls,
+        ..Message::default()
+    })
+}
+
+fn put(node: &mut Node, name: &'static str, value: Value, key: &str) {
+    node.findings.entry(name).or_insert(Found { value, key: key.to_string(), rank: usize::MAX });
+}
+
+/// Completes the fields of every span: finish reasons in one set of words, placeholders taken out, tools and stages told.
+pub(super) fn fields(trace: &mut Trace) {
+    for node in &mut trace.nodes {
+        if let Some(found) = node.findings.get_mut("finish_reason") {
+            found.value = found.value.as_str().map(finish::canonical).unwrap_or_default().into();
+        }
+        if node.kind == Kind::Model {
+            drop_placeholders(node);
+        }
+    }
+    model_fields(trace);
+    stage_fields(trace);
+    root_fields(trace);
+}
+
+/// 0/0 tokens are a stream without usage, and Anthropic's first event says 1 output token before there is any.
+fn drop_placeholders(node: &mut Node) {
+    let (input, output) = (node.number("usage.input_tokens"), node.number("usage.output_tokens"));
+    if input == Some(0.0) && output.unwrap_or(0.0) == 0.0 {
+        node.findings.remove("usage.input_tokens");
+        node.findings.remove("usage.output_tokens");
+    }
+    let unfinished = !node.findings.contains_key("finish_reason") || node.text("finish_reason") == Some("error");
+    if output == Some(1.0) && unfinished {
+        node.findings.remove("usage.output_tokens");
+    }
+}
+
+fn model_fields(trace: &mut Trace) {
+    let calls: Vec<(usize, Option<Message>, bool)> =
+        trace.model_calls.iter().map(|call| (call.node, call.output.clone(), call.input.is_empty())).collect();
+    for (index, output, no_input) in calls {
+        let node = &mut trace.nodes[index];
+        if !no_input {
+            put(node, "input", true.into(), "messages");
+        }
+        let Some(output) = output else {
+            if node.text("finish_reason") == Some("tool_call") {
+                put(node, "tool.requested", Value::Array(Vec::new()), "finish_reason");
+            }
+            continue;
+        };
+        if !output.tool_requests.is_empty() {
+            let names: Vec<&str> = output.tool_requests.iter().map(|request| request.name.as_str()).collect();
+            put(node, "tool.requested", names.into(), "output messages");
+        }
+        if let Some(refusal) = &output.refusal {
+            put(node, "refusal", refusal.as_str().into(), "output messages");
+        }
+        if matches!(node.text("finish_reason"), Some("refusal")) {
+            put(node, "refusal", true.into(), "finish_reason");
+        }
+        put(node, "output", output.text.into(), "output messages");
+    }
+    if let Some(retried) = trace.retried.as_ref().map(Vec::len)
+        && let Some(last) = trace.model_calls.last().map(|call| call.node)
+    {
+        put(&mut trace.nodes[last], "retries.count", retried.into(), "one span for each attempt");
+    }
+}
+
+fn stage_fields(trace: &mut Trace) {
+    for call in trace.tool_calls.clone() {
+        let node = &mut trace.nodes[call.node];
+        put(node, "tool.executed", call.name.into(), "tool span");
+        if let Some(result) = call.result {
+            put(node, "tool.returned", result.into(), "tool span");
+        } else if call.error.is_some() {
+            put(node, "tool.returned", "error".into(), "status");
+        }
+    }
+    for retrieval in trace.retrievals.clone() {
+        let node = &mut trace.nodes[retrieval.node];
+        node.findings.remove("retrieval.documents");
+        if let Some(documents) = retrieval.documents {
+            let ids: Vec<String> = documents.into_iter().map(|document| document.id).collect();
+            put(node, "retrieval.documents", ids.into(), "retrieval span");
+        }
+    }
+}
+
+fn root_fields(trace: &mut Trace) {
+    let Some(root) = trace.root else { return };
+    let node = &mut trace.nodes[root];
+    if let Some(duration) = node.duration() {
+        put(node, "latency.total", ((duration * 1e6).round() / 1e6).into(), "endTimeUnixNano - startTimeUnixNano");
+    }
+    if node.error.is_some() && !node.findings.contains_key("outcome") {
+        put(node, "outcome", "error".into(), "status");
+    }
+}
+
+/// What the user asked and got.
+pub(super) fn conversation(trace: &mut Trace, spans: &[&Span]) {
+    let of_model = trace.model_calls.first().and_then(last_user_text);
+    let of_root = trace.root_node().and_then(|root| root.text("request.input")).filter(|text| plain(text)).map(str::to_string);
+    let of_retrieval = trace.retrievals.first().and_then(|retrieval| retrieval.query.clone());
+    trace.input = of_root.or(of_model).or(of_retrieval);
+    trace.answer = answer(trace, spans);
+}
+
+fn last_user_text(call: &ModelCall) -> Option<String> {
+    call.input
+        .iter()
+        .rev()
+        .find(|message| message.role == "user" && message.answers.is_none() && !message.text.is_empty())
+        .map(|message| message.text.clone())
+}
+
+fn plain(text: &str) -> bool {
+    !text.trim_start().starts_with(['{', '['])
+}
+
+/// The root's own output where it is a text, else the last model call's: what reached the user, as far as telemetry tells.
+fn answer(trace: &Trace, _spans: &[&Span]) -> Option<String> {
+    let of_root = trace.root_node().and_then(|root| root.text("request.output")).filter(|text| plain(text)).map(str::to_string);
+    let of_agent = || trace.nodes.iter().find_map(|node| node.text("output.text").filter(|_| node.kind == Kind::Agent).map(str::to_string));
+    let of_model = || trace.model_calls.last().and_then(|call| call.output.as_ref()).map(|output| output.text.clone());
+    of_root.or_else(of_agent).or_else(of_model)
+}

@@ -1,0 +1,179 @@
+//! Messages of every convention, read into one neutral form.
+
+use crate::otlp::{AnyValue, Attributes};
+use crate::trace::{Document, Message, ToolRequest};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Messages out of a JSON list: OpenTelemetry's parts, OpenAI's, Anthropic's and the AI SDK's content.
+pub(super) fn list(json: &Value) -> Vec<Message> {
+    let items: &[Value] = match json {
+        Value::Array(items) => items,
+        Value::Object(map) => match map.get("messages").or_else(|| map.get("choices")) {
+            Some(Value::Array(items)) => items,
+            _ => return vec![message(json)],
+        },
+        Value::String(text) => return vec![Message { role: "assistant".into(), text: text.clone(), ..Message::default() }],
+        _ => return Vec::new(),
+    };
+    // LangChain keeps one list of messages per prompt.
+    let items = match items {
+        [Value::Array(inner)] => inner.as_slice(),
+        other => other,
+    };
+    items.iter().map(|item| message(item.get("message").unwrap_or(item))).collect()
+}
+
+fn message(json: &Value) -> Message {
+    let role = json.get("role").and_then(Value::as_str).unwrap_or("assistant");
+    let mut message = Message { role: role.to_string(), ..Message::default() };
+    for part in parts(json) {
+        read_part(part, &mut message);
+    }
+    for call in json.get("tool_calls").and_then(Value::as_array).into_iter().flatten() {
+        message.tool_requests.extend(tool_request(call));
+    }
+    if let Some(refusal) = json.get("refusal").and_then(Value::as_str).filter(|text| !text.is_empty()) {
+        message.refusal = Some(refusal.to_string());
+    }
+    if let Some(id) = json.get("tool_call_id").and_then(Value::as_str) {
+        message.answers = Some(id.to_string());
+    }
+    message
+}
+
+fn parts(json: &Value) -> &[Value] {
+    match json.get("parts").or_else(|| json.get("content")) {
+        Some(Value::Array(parts)) => parts,
+        Some(text @ Value::String(_)) => std::slice::from_ref(text),
+        _ => &[],
+    }
+}
+
+fn read_part(part: &Value, message: &mut Message) {
+    let text = |key: &str| part.get(key).and_then(Value::as_str);
+    match part.get("type").and_then(Value::as_str).unwrap_or("text") {
+        "text" | "input_text" | "output_text" => {
+            message.text.push_str(part.as_str().or_else(|| text("content")).or_else(|| text("text")).unwrap_or_default());
+        }
+        "refusal" => message.refusal = text("content").or_else(|| text("refusal")).map(str::to_string),
+        "tool_call" | "tool-call" | "tool_use" | "function_call" => message.tool_requests.extend(tool_request(part)),
+        "tool_call_response" | "tool-result" | "tool_result" => {
+            message.answers = text("id").or_else(|| text("toolCallId")).or_else(|| text("tool_use_id")).map(str::to_string);
+            let result = ["response", "result", "output", "content"].iter().find_map(|key| part.get(*key));
+            message.text.push_str(&result.map(as_written).unwrap_or_default());
+        }
+        _ => {}
+    }
+}
+
+fn tool_request(call: &Value) -> Option<ToolRequest> {
+    let inner = call.get("function").unwrap_or(call);
+    let text = |keys: &[&str]| {
+        keys.iter().find_map(|key| call.get(*key).or_else(|| inner.get(*key)).and_then(Value::as_str)).unwrap_or_default().to_string()
+    };
+    let name = text(&["name", "toolName"]);
+    let arguments = ["arguments", "input", "args"].iter().find_map(|key| inner.get(*key)).map(as_written).unwrap_or_default();
+    (!name.is_empty()).then(|| ToolRequest { id: text(&["id", "call_id", "toolCallId"]), name, arguments })
+}
+
+/// A string as it is, anything else as JSON.
+pub(super) fn as_written(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_string)
+}
+
+/// Tool requests of the AI SDK's list.
+pub(super) fn tool_requests(json: &Value) -> Vec<ToolRequest> {
+    json.as_array().into_iter().flatten().filter_map(tool_request).collect()
+}
+
+/// Messages that are spread over numbered keys, as in `llm.output_messages.0.message.content`.
+pub(super) fn flattened(attributes: &Attributes, prefix: &str, inner: &str) -> Vec<Message> {
+    let mut by_index: BTreeMap<usize, BTreeMap<&str, &AnyValue>> = BTreeMap::new();
+    for (key, value) in attributes {
+        let Some((index, rest)) = numbered(key, prefix) else { continue };
+        let rest = if inner.is_empty() { rest } else { rest.strip_prefix(inner).unwrap_or(rest) };
+        by_index.entry(index).or_default().insert(rest, value);
+    }
+    by_index.values().map(|keys| flat_message(keys)).collect()
+}
+
+fn numbered<'a>(key: &'a str, prefix: &str) -> Option<(usize, &'a str)> {
+    let (index, rest) = key.strip_prefix(prefix)?.split_once('.')?;
+    Some((index.parse().ok().filter(|index| *index < 100_000)?, rest))
+}
+
+fn flat_message(keys: &BTreeMap<&str, &AnyValue>) -> Message {
+    let text = |key: &str| keys.get(key).and_then(|value| value.as_text()).map(str::to_string);
+    let mut message = Message {
+        role: text("role").unwrap_or_else(|| "assistant".into()),
+        text: text("content").unwrap_or_default(),
+        refusal: text("refusal"),
+        answers: text("tool_call_id"),
+        tool_requests: flat_tool_requests(keys),
+    };
+    if message.text.is_empty() {
+        let parts = keys.iter().filter(|(key, _)| key.starts_with("contents.") && key.ends_with("message_content.text"));
+        message.text = parts.filter_map(|(_, value)| value.as_text()).collect();
+    }
+    message
+}
+
+fn flat_tool_requests(keys: &BTreeMap<&str, &AnyValue>) -> Vec<ToolRequest> {
+    let mut by_index: BTreeMap<usize, ToolRequest> = BTreeMap::new();
+    for (key, value) in keys {
+        let Some((index, rest)) = numbered(key, "tool_calls.") else { continue };
+        let request =
+            by_index.entry(index).or_insert_with(|| ToolRequest { id: String::new(), name: String::new(), arguments: String::new() });
+        let text = value.as_text().unwrap_or_default().to_string();
+        match rest.trim_start_matches("tool_call.").trim_start_matches("function.") {
+            "id" => request.id = text,
+            "name" => request.name = text,
+            "arguments" => request.arguments = text,
+            _ => {}
+        }
+    }
+    by_index.into_values().filter(|request| !request.name.is_empty()).collect()
+}
+
+/// Retrieved passages out of a JSON list.
+pub(super) fn documents(json: &Value) -> Option<Vec<Document>> {
+    let items = json.as_array().or_else(|| json.get("documents").and_then(Value::as_array))?;
+    Some(items.iter().map(document).collect())
+}
+
+fn document(json: &Value) -> Document {
+    let inner =
+        |key: &str| json.get(key).filter(|value| !value.is_null()).or_else(|| json.get("metadata").and_then(|metadata| metadata.get(key)));
+    let text = ["text", "content", "page_content"].iter().find_map(|key| json.get(*key).and_then(Value::as_str));
+    Document {
+        id: inner("id").map(as_written).unwrap_or_default(),
+        score: inner("score").and_then(Value::as_f64),
+        text: text.map(str::to_string),
+    }
+}
+
+/// Passages that are spread over numbered keys, as in `retrieval.documents.0.document.id`.
+pub(super) fn flattened_documents(attributes: &Attributes) -> Option<Vec<Document>> {
+    let mut by_index: BTreeMap<usize, Document> = BTreeMap::new();
+    for (key, value) in attributes {
+        let Some((index, rest)) = numbered(key, "retrieval.documents.") else { continue };
+        let document = by_index.entry(index).or_insert_with(|| Document { id: String::new(), score: None, text: None });
+        match rest.trim_start_matches("document.") {
+            "id" => document.id = crate::mapping::text(value).unwrap_or_default(),
+            "score" => document.score = crate::mapping::number(value),
+            "content" => document.text = value.as_text().map(str::to_string),
+            "metadata" => read_metadata(value, document),
+            _ => {}
+        }
+    }
+    (!by_index.is_empty()).then(|| by_index.into_values().collect())
+}
+
+fn read_metadata(value: &AnyValue, document: &mut Document) {
+    let Some(metadata) = crate::mapping::json(value) else { return };
+    if document.id.is_empty() {
+        document.id = metadata.get("id").map(as_written).unwrap_or_default();
+    }
+    document.score = document.score.or_else(|| metadata.get("score").and_then(Value::as_f64));
+}
