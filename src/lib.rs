@@ -52,9 +52,17 @@ pub mod case;
 
 pub mod compile;
 
+pub mod provider;
+
+pub mod prompt;
+
 pub mod recording;
 
+pub mod suite;
+
 pub mod replay;
+
+pub mod assessment;
 
 pub mod verdict;
 

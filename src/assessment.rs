@@ -1,0 +1,1 @@
+//! An assessment: a case held against what one candidate did.

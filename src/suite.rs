@@ -1,0 +1,1 @@
+//! The suite: every compiled case, each as fresh as its postmortem.
