@@ -1,1 +1,116 @@
 //! The wire: HTTP exchanges with model, retrieval and tool servers, as they were.
+
+mod anthropic;
+pub mod call;
+mod line;
+mod openai_chat;
+mod openai_responses;
+pub mod sse;
+pub mod summary;
+
+pub use line::{read, read_line, to_line};
+
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// One HTTP exchange.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Exchange {
+    /// Its place in the file, from 1.
+    pub seq: u64,
+    /// Milliseconds from the request's arrival to the answer's end.
+    pub ms: Option<f64>,
+    /// When the request arrived, RFC 3339.
+    pub at: Option<String>,
+    /// The variable that named the upstream, where relapse recorded it.
+    pub upstream: Option<String>,
+    /// The trial that it belongs to, in a recording of several.
+    pub trial: Option<u32>,
+    /// What was asked.
+    pub request: Request,
+    /// What was answered; none when nothing was.
+    pub response: Option<Response>,
+}
+
+/// What was asked.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Request {
+    /// The method.
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// Headers by lower-case name.
+    pub headers: BTreeMap<String, String>,
+    /// The body: JSON, a string for any other text, `null` for none.
+    pub body: Value,
+}
+
+/// What was answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Response {
+    /// The HTTP status.
+    pub status: u16,
+    /// Headers by lower-case name.
+    pub headers: BTreeMap<String, String>,
+    /// The body.
+    pub payload: Payload,
+    /// How it ended.
+    pub end: End,
+}
+
+/// A response's body.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Payload {
+    /// None.
+    Empty,
+    /// JSON.
+    Json(Value),
+    /// Any other text.
+    Text(String),
+    /// Bytes that are no text.
+    Bytes(Vec<u8>),
+    /// An event stream.
+    Events(Vec<Event>),
+}
+
+/// One event of a stream.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Event {
+    /// Milliseconds since the request arrived.
+    pub t_ms: f64,
+    /// The event's name, if it has one.
+    pub event: Option<String>,
+    /// Its data, as sent.
+    pub data: String,
+}
+
+/// How an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// As HTTP says it should.
+    Complete,
+    /// The server closed the stream before its last event.
+    Close,
+    /// The connection was reset.
+    Reset,
+    /// The provider sent an error event in mid-stream.
+    ErrorEvent,
+    /// The client went away.
+    ClientGone,
+}
+
+impl End {
+    /// The words in the file.
+    pub const ALL: [(&'static str, Self); 5] = [
+        ("complete", Self::Complete),
+        ("close", Self::Close),
+        ("reset", Self::Reset),
+        ("error_event", Self::ErrorEvent),
+        ("client_gone", Self::ClientGone),
+    ];
+
+    /// The word in the file.
+    pub fn word(self) -> &'static str {
+        Self::ALL.iter().find(|(_, end)| *end == self).map_or("complete", |(word, _)| word)
+    }
+}

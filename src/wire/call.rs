@@ -1,0 +1,278 @@
+//! What one exchange with a model server says: one attempt of a model call.
+
+use super::{End, Event, Exchange, Payload, Response, anthropic, openai_chat, openai_responses};
+use serde_json::Value;
+use std::borrow::Cow;
+
+/// The API that an exchange speaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Api {
+    /// OpenAI chat completions, Azure's and every compatible server's.
+    OpenAiChat,
+    /// OpenAI Responses.
+    OpenAiResponses,
+    /// Anthropic Messages.
+    Anthropic,
+    /// Another API, by name; no model call.
+    Other(String),
+}
+
+impl Api {
+    /// The API of an exchange, by its path, else by the shape of its body.
+    pub fn of(exchange: &Exchange) -> Self {
+        let path = exchange.request.path.split('?').next().unwrap_or_default().trim_end_matches('/');
+        let is_post = exchange.request.method.is_empty() || exchange.request.method.eq_ignore_ascii_case("POST");
+        for (end, api) in [("/chat/completions", Self::OpenAiChat), ("/responses", Self::OpenAiResponses), ("/messages", Self::Anthropic)] {
+            if path.ends_with(end) {
+                return if is_post { api } else { Self::Other(path.trim_start_matches('/').to_string()) };
+            }
+        }
+        Self::Other(other(path))
+    }
+}
+
+fn other(path: &str) -> String {
+    let words = path.rsplit('/').take_while(|word| !matches!(*word, "v1" | "openai" | "")).collect::<Vec<_>>();
+    let name = words.into_iter().rev().collect::<Vec<_>>().join("/");
+    if name.is_empty() { path.to_string() } else { name }
+}
+
+/// A tool that the model asked for, as the wire has it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ToolCall {
+    /// The call's id.
+    pub id: String,
+    /// The tool's name.
+    pub name: String,
+    /// The arguments, raw: JSON or not.
+    pub arguments: String,
+}
+
+/// Tokens, as far as the provider told them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// The whole prompt, cached parts included.
+    pub input: Option<u64>,
+    /// The whole answer, reasoning included.
+    pub output: Option<u64>,
+    /// The part of the prompt that was read from a cache.
+    pub cached: Option<u64>,
+    /// The part of the answer that was reasoning.
+    pub reasoning: Option<u64>,
+}
+
+/// Why a provider did not answer.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ProviderError {
+    /// The provider's type or code.
+    pub kind: String,
+    /// Its message.
+    pub message: String,
+}
+
+/// One attempt of a model call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempt {
+    /// The exchange's place in its file.
+    pub seq: u64,
+    /// The API.
+    pub api: Api,
+    /// The model that was asked for.
+    pub model_requested: Option<String>,
+    /// The model that answered.
+    pub model_responded: Option<String>,
+    /// The provider's id of the answer.
+    pub response_id: Option<String>,
+    /// Whether a stream was asked for.
+    pub streamed: bool,
+    /// The HTTP status; none when nothing was answered.
+    pub status: Option<u16>,
+    /// How the answer ended; none when nothing was answered.
+    pub end: Option<End>,
+    /// Seconds to the first event that carries content: text, refusal, reasoning or a tool call.
+    pub first_token: Option<f64>,
+    /// Seconds to the end.
+    pub total: Option<f64>,
+    /// The answer's text.
+    pub text: Option<String>,
+    /// The refusal, where the provider keeps one apart.
+    pub refusal: Option<String>,
+    /// The tools that were asked for.
+    pub tool_calls: Vec<ToolCall>,
+    /// The finish reason in the provider's word.
+    pub finish: Option<String>,
+    /// Tokens.
+    pub usage: Usage,
+    /// Why there is no answer.
+    pub error: Option<ProviderError>,
+    /// The SDK's own count of retries before this attempt.
+    pub retry_header: Option<u64>,
+    /// The caller's span.
+    pub traceparent: Option<String>,
+    /// How long the provider asked to wait, in seconds.
+    pub retry_after: Option<f64>,
+}
+
+/// What the body of an answer says, in neutral form.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Answer {
+    pub(super) model: Option<String>,
+    pub(super) id: Option<String>,
+    pub(super) text: Option<String>,
+    pub(super) refusal: Option<String>,
+    pub(super) tool_calls: Vec<ToolCall>,
+    pub(super) finish: Option<String>,
+    pub(super) usage: Usage,
+    pub(super) error: Option<ProviderError>,
+    /// The index of the first event with content.
+    pub(super) first_content: Option<usize>,
+}
+
+impl Answer {
+    pub(super) fn push_text(&mut self, text: &str) {
+        self.text.get_or_insert_default().push_str(text);
+    }
+
+    pub(super) fn push_refusal(&mut self, text: &str) {
+        self.refusal.get_or_insert_default().push_str(text);
+    }
+
+    pub(super) fn content_at(&mut self, index: usize) {
+        self.first_content.get_or_insert(index);
+    }
+}
+
+impl Attempt {
+    /// The attempt that an exchange is; none when it speaks another API.
+    pub fn of(exchange: &Exchange) -> Option<Self> {
+        let api = Api::of(exchange);
+        if matches!(api, Api::Other(_)) {
+            return None;
+        }
+        let body = &exchange.request.body;
+        let response = exchange.response.as_ref();
+        let answer = response.map(|response| answer(&api, response)).unwrap_or_default();
+        let header = |name: &str| exchange.request.headers.get(name).map(String::as_str);
+        let streamed = body.get("stream").and_then(Value::as_bool).unwrap_or(false);
+        Some(Self {
+            seq: exchange.seq,
+            model_requested: body.get("model").and_then(Value::as_str).map(str::to_string),
+            model_responded: answer.model.filter(|model| !model.is_empty()),
+            response_id: answer.id.filter(|id| !id.is_empty()),
+            streamed,
+            status: response.map(|response| response.status),
+            end: response.map(|response| response.end),
+            first_token: first_token(response, answer.first_content),
+            total: exchange.ms.map(|ms| ms / 1e3).or_else(|| last_event(response)),
+            text: answer.text,
+            refusal: answer.refusal.filter(|text| !text.is_empty()),
+            tool_calls: answer.tool_calls,
+            finish: answer.finish,
+            usage: answer.usage,
+            error: answer.error,
+            retry_header: header("x-stainless-retry-count").and_then(|count| count.parse().ok()),
+            traceparent: header("traceparent").map(str::to_string),
+            retry_after: response.and_then(retry_after),
+            api,
+        })
+    }
+
+    /// Whether there was no usable answer: an HTTP error, an error event, a broken or empty stream, or nothing at all.
+    pub fn failed(&self) -> bool {
+        let nothing = self.text.as_deref().unwrap_or_default().is_empty() && self.refusal.is_none() && self.tool_calls.is_empty();
+        match self.status {
+            None => true,
+            Some(status) if status >= 400 => true,
+            Some(_) => self.error.is_some() || matches!(self.end, Some(End::Reset | End::ErrorEvent)) || (self.finish.is_none() && nothing),
+        }
+    }
+
+    /// Whether the answer is whole: it has a finish reason and ended as it should.
+    pub fn finished(&self) -> bool {
+        !self.failed() && self.finish.is_some() && self.end == Some(End::Complete)
+    }
+
+    /// Whether the answer stops before its end: at the token limit, or because the stream ended without a finish reason.
+    pub fn truncated(&self) -> bool {
+        let begun = matches!(self.status, Some(status) if status < 400);
+        let limit = matches!(
+            self.finish.as_deref(),
+            Some("length" | "max_tokens" | "max_output_tokens" | "incomplete" | "model_context_window_exceeded")
+        );
+        begun
+            && (limit
+                || (self.finish.is_none() && self.error.is_none())
+                || matches!(self.end, Some(End::Close | End::Reset | End::ErrorEvent)))
+    }
+
+    /// Whether a filter of the provider stopped the request or the answer.
+    pub fn blocked(&self) -> bool {
+        let by_error = self.error.as_ref().is_some_and(|error| {
+            let text = format!("{} {}", error.kind, error.message).to_lowercase();
+            text.contains("content_filter") || text.contains("content management policy") || text.contains("responsibleaipolicyviolation")
+        });
+        self.finish.as_deref() == Some("content_filter") || by_error
+    }
+
+    /// Whether the model refused, where a field says so.
+    pub fn refused(&self) -> bool {
+        self.refusal.is_some() || self.finish.as_deref() == Some("refusal")
+    }
+}
+
+fn answer(api: &Api, response: &Response) -> Answer {
+    let mut answer = match (api, &response.payload) {
+        (Api::OpenAiChat, Payload::Events(events)) => openai_chat::stream(events),
+        (Api::OpenAiChat, Payload::Json(json)) => openai_chat::body(json),
+        (Api::OpenAiResponses, Payload::Events(events)) => openai_responses::stream(events),
+        (Api::OpenAiResponses, Payload::Json(json)) => openai_responses::body(json),
+        (Api::Anthropic, Payload::Events(events)) => anthropic::stream(events),
+        (Api::Anthropic, Payload::Json(json)) => anthropic::body(json),
+        _ => Answer::default(),
+    };
+    if response.status >= 400 && answer.error.is_none() {
+        answer.error = Some(ProviderError { kind: format!("http-{}", response.status), message: String::new() });
+    }
+    answer
+}
+
+/// The error object of a body or an event, in any provider's form.
+pub(super) fn error(json: &Value) -> Option<ProviderError> {
+    let error = json.get("error").filter(|error| !error.is_null())?;
+    let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_string);
+    let inner = error.pointer("/innererror/code").and_then(Value::as_str).map(str::to_string);
+    let kind = text(error, "code").or_else(|| text(error, "type")).or(inner).unwrap_or_else(|| "error".into());
+    let message = text(error, "message").or_else(|| error.as_str().map(str::to_string)).unwrap_or_default();
+    Some(ProviderError { kind, message })
+}
+
+/// The JSON of an event's data; none for `[DONE]` and for what is no JSON.
+pub(super) fn data(event: &Event) -> Option<Value> {
+    if event.data.trim() == "[DONE]" {
+        return None;
+    }
+    let text: Cow<'_, str> = match super::line::without_lone_surrogates(&event.data) {
+        Some(mended) => mended.into(),
+        None => event.data.as_str().into(),
+    };
+    serde_json::from_str(&text).ok()
+}
+
+fn first_token(response: Option<&Response>, index: Option<usize>) -> Option<f64> {
+    match &response?.payload {
+        Payload::Events(events) => events.get(index?).map(|event| event.t_ms / 1e3),
+        _ => None,
+    }
+}
+
+fn last_event(response: Option<&Response>) -> Option<f64> {
+    match &response?.payload {
+        Payload::Events(events) => events.last().map(|event| event.t_ms / 1e3),
+        _ => None,
+    }
+}
+
+fn retry_after(response: &Response) -> Option<f64> {
+    let header = |name: &str| response.headers.get(name).and_then(|value| value.trim().parse::<f64>().ok());
+    header("retry-after-ms").map(|ms| ms / 1e3).or_else(|| header("retry-after")).filter(|seconds| seconds.is_finite() && *seconds >= 0.0)
+}

@@ -1,0 +1,107 @@
+//! Answers of OpenAI chat completions, streamed or whole.
+
+use super::Event;
+use super::call::{Answer, ToolCall, Usage, data, error};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+pub(super) fn body(json: &Value) -> Answer {
+    let mut answer = Answer { error: error(json), usage: usage(json), ..identity(json) };
+    if let Some(choice) = first_choice(json) {
+        answer.finish = text(choice, "finish_reason");
+        if let Some(message) = choice.get("message") {
+            answer.text = text(message, "content");
+            answer.refusal = text(message, "refusal");
+            answer.tool_calls = message.get("tool_calls").and_then(Value::as_array).into_iter().flatten().map(tool_call).collect();
+            answer.tool_calls.extend(message.get("function_call").filter(|call| !call.is_null()).map(tool_call));
+        }
+    }
+    answer
+}
+
+pub(super) fn stream(events: &[Event]) -> Answer {
+    let mut answer = Answer::default();
+    let mut calls: BTreeMap<u64, ToolCall> = BTreeMap::new();
+    for (index, event) in events.iter().enumerate() {
+        let Some(json) = data(event) else { continue };
+        answer.error = answer.error.take().or_else(|| error(&json));
+        let identity = identity(&json);
+        answer.model = identity.model.filter(|model| !model.is_empty()).or(answer.model.take());
+        answer.id = answer.id.take().or(identity.id.filter(|id| !id.is_empty()));
+        let told = usage(&json);
+        if told != Usage::default() {
+            answer.usage = told;
+        }
+        let Some(choice) = first_choice(&json) else { continue };
+        answer.finish = text(choice, "finish_reason").or(answer.finish.take());
+        if choice.get("delta").is_some_and(|delta| take_delta(delta, &mut answer, &mut calls)) {
+            answer.content_at(index);
+        }
+    }
+    answer.tool_calls = calls.into_values().collect();
+    answer
+}
+
+/// Takes what a delta adds; whether it carries content.
+fn take_delta(delta: &Value, answer: &mut Answer, calls: &mut BTreeMap<u64, ToolCall>) -> bool {
+    let mut carries = false;
+    if let Some(content) = delta.get("content").and_then(Value::as_str) {
+        answer.push_text(content);
+        carries |= !content.is_empty();
+    }
+    if let Some(refusal) = delta.get("refusal").and_then(Value::as_str) {
+        answer.push_refusal(refusal);
+        carries |= !refusal.is_empty();
+    }
+    carries |=
+        ["reasoning_content", "reasoning"].iter().any(|key| delta.get(*key).and_then(Value::as_str).is_some_and(|text| !text.is_empty()));
+    for call in delta.get("tool_calls").and_then(Value::as_array).into_iter().flatten() {
+        let index = call.get("index").and_then(Value::as_u64).unwrap_or(calls.len() as u64);
+        add(calls.entry(index).or_default(), &tool_call(call));
+        carries = true;
+    }
+    if let Some(call) = delta.get("function_call").filter(|call| !call.is_null()) {
+        add(calls.entry(0).or_default(), &tool_call(call));
+        carries = true;
+    }
+    carries
+}
+
+fn add(call: &mut ToolCall, more: &ToolCall) {
+    if call.id.is_empty() {
+        call.id.clone_from(&more.id);
+    }
+    call.name.push_str(&more.name);
+    call.arguments.push_str(&more.arguments);
+}
+
+fn tool_call(json: &Value) -> ToolCall {
+    let inner = json.get("function").or_else(|| json.get("custom")).unwrap_or(json);
+    let arguments = inner.get("arguments").or_else(|| inner.get("input"));
+    let arguments = arguments.map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_string)).unwrap_or_default();
+    ToolCall { id: text(json, "id").unwrap_or_default(), name: text(inner, "name").unwrap_or_default(), arguments }
+}
+
+/// Several choices answer one question; the first is the answer.
+fn first_choice(json: &Value) -> Option<&Value> {
+    let choices = json.get("choices")?.as_array()?;
+    choices.iter().find(|choice| choice.get("index").and_then(Value::as_u64).unwrap_or(0) == 0)
+}
+
+fn identity(json: &Value) -> Answer {
+    Answer { model: text(json, "model"), id: text(json, "id"), ..Answer::default() }
+}
+
+fn usage(json: &Value) -> Usage {
+    let number = |pointer: &str| json.pointer(pointer).and_then(Value::as_u64);
+    Usage {
+        input: number("/usage/prompt_tokens"),
+        output: number("/usage/completion_tokens"),
+        cached: number("/usage/prompt_tokens_details/cached_tokens"),
+        reasoning: number("/usage/completion_tokens_details/reasoning_tokens"),
+    }
+}
+
+fn text(json: &Value, key: &str) -> Option<String> {
+    json.get(key).and_then(Value::as_str).map(str::to_string)
+}
