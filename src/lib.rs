@@ -30,6 +30,8 @@ pub mod field;
 
 pub mod signal;
 
+pub mod verdict;
+
 pub mod mapping;
 
 pub mod trace;
@@ -63,8 +65,6 @@ pub mod suite;
 pub mod replay;
 
 pub mod assessment;
-
-pub mod verdict;
 
 pub mod report;
 
