@@ -34,6 +34,8 @@ pub const MAX_TURNS: u32 = 16;
 pub const ID_CHARS: usize = 100;
 /// Bytes of a value that a terminal report shows before it is clipped.
 pub const SHOWN_BYTES: usize = 400;
+/// Bytes of a value that a verbose terminal report shows before it is clipped.
+pub const SHOWN_VERBOSE_BYTES: usize = 16 << 10;
 
 /// Every limit with its name and unit, as `relapse doctor` prints them.
 pub const ALL: &[(&str, u64, &str)] = &[
@@ -54,4 +56,5 @@ pub const ALL: &[(&str, u64, &str)] = &[
     ("turns of a conversation (default)", MAX_TURNS as u64, "model calls"),
     ("case id", ID_CHARS as u64, "characters"),
     ("value shown on a terminal", SHOWN_BYTES as u64, "bytes"),
+    ("value shown on a terminal, verbose", SHOWN_VERBOSE_BYTES as u64, "bytes"),
 ];
