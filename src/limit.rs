@@ -22,12 +22,20 @@ pub const REGEX_BYTES: usize = 1 << 20;
 pub const JUNIT_TEXT_BYTES: usize = 1 << 20;
 /// Bytes of a one-line message in JUnit.
 pub const JUNIT_MESSAGE_BYTES: usize = 1 << 10;
+/// Bytes of one JUnit file, shared out among the test cases that need text.
+pub const JUNIT_FILE_BYTES: usize = 25 << 20;
+/// Test cases of one JUnit file beyond which a report says that some readers stop.
+pub const JUNIT_CASES: usize = 4_000;
+/// Bytes of the shortest secret that can be told from ordinary text.
+pub const SECRET_BYTES: usize = 6;
 /// Model calls of one conversation, unless the target says otherwise.
 pub const MAX_TURNS: u32 = 16;
 /// Characters of a case id.
 pub const ID_CHARS: usize = 100;
 /// Bytes of a value that a terminal report shows before it is clipped.
 pub const SHOWN_BYTES: usize = 400;
+/// Bytes of a value that a verbose terminal report shows before it is clipped.
+pub const SHOWN_VERBOSE_BYTES: usize = 16 << 10;
 
 /// Every limit with its name and unit, as `relapse doctor` prints them.
 pub const ALL: &[(&str, u64, &str)] = &[
@@ -42,7 +50,11 @@ pub const ALL: &[(&str, u64, &str)] = &[
     ("regular expression, compiled", REGEX_BYTES as u64, "bytes"),
     ("JUnit text node", JUNIT_TEXT_BYTES as u64, "bytes"),
     ("JUnit message", JUNIT_MESSAGE_BYTES as u64, "bytes"),
+    ("JUnit file", JUNIT_FILE_BYTES as u64, "bytes"),
+    ("test cases of a JUnit file", JUNIT_CASES as u64, "cases"),
+    ("shortest secret", SECRET_BYTES as u64, "bytes"),
     ("turns of a conversation (default)", MAX_TURNS as u64, "model calls"),
     ("case id", ID_CHARS as u64, "characters"),
     ("value shown on a terminal", SHOWN_BYTES as u64, "bytes"),
+    ("value shown on a terminal, verbose", SHOWN_VERBOSE_BYTES as u64, "bytes"),
 ];

@@ -1,6 +1,7 @@
 //! A verdict: what one case on one target means, and what a run of many means to a build.
 
 use crate::fault::Place;
+use crate::redact::Redactor;
 use crate::signal::{Datum, Signals};
 use std::collections::BTreeMap;
 
@@ -252,4 +253,402 @@ pub struct Summary {
     pub prove: bool,
     /// What a reader should know about the run as a whole (waivers, warnings).
     pub notes: Vec<String>,
+}
+
+/// How a case stands in its run, from worst to best: what a reader must see first.
+///
+/// In a plain run this is the verdict. In a run with `--prove` a regression is what was wanted, so a case that did not
+/// regress [fails](Self::Failing) and one that did [passes](Self::Passing).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// It makes the run regressed.
+    Failing,
+    /// Nothing can be said.
+    Undecided(Doubt),
+    /// A person must look.
+    Changed,
+    /// It was run and is shown, but does not count.
+    Aside(Aside),
+    /// It is as it should be.
+    Passing,
+}
+
+/// Why a case does not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Aside {
+    /// An `open` case regresses: the fix has not landed.
+    Expected,
+    /// A person muted it until a date.
+    Muted,
+    /// Every test and field requirement would test relapse itself on this target.
+    NotApplicable,
+}
+
+impl Aside {
+    /// `expected`, `muted` or `not applicable`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Expected => "expected",
+            Self::Muted => "muted",
+            Self::NotApplicable => "not applicable",
+        }
+    }
+
+    /// Why it does not count, as one sentence without its full stop.
+    pub fn why(self) -> &'static str {
+        match self {
+            Self::Expected => "the postmortem is open, so a regression is expected until the fix lands",
+            Self::Muted => "the postmortem is muted, so this case does not gate until its date",
+            Self::NotApplicable => "nothing in this case can be decided on this target",
+        }
+    }
+}
+
+impl TestReport {
+    /// Whether it holds though some of its trials failed.
+    pub fn is_flaky(&self) -> bool {
+        self.held == Some(true) && self.trials_held < self.trials
+    }
+}
+
+impl CaseReport {
+    /// How the case stands in a run; `prove` says whether regressions were asked for.
+    pub fn standing(&self, prove: bool) -> Standing {
+        match (self.aside(prove), self.verdict) {
+            (Some(aside), _) => Standing::Aside(aside),
+            (None, Verdict::Undecided(doubt)) => Standing::Undecided(doubt),
+            (None, Verdict::Regressed(_)) if prove => Standing::Passing,
+            (None, Verdict::Regressed(_)) => Standing::Failing,
+            (None, _) if prove => Standing::Failing,
+            (None, Verdict::Changed(_)) => Standing::Changed,
+            (None, Verdict::Passed) => Standing::Passing,
+        }
+    }
+
+    /// Why the case does not count, if it does not. An `open` case counts in a proof: its regression is the point.
+    fn aside(&self, prove: bool) -> Option<Aside> {
+        if self.verdict == Verdict::Passed && self.is_empty_of_answers() {
+            return Some(Aside::NotApplicable);
+        }
+        match (self.gates, self.status.as_str()) {
+            (true, _) => None,
+            (false, "open") => (!prove).then_some(Aside::Expected),
+            (false, _) => Some(Aside::Muted),
+        }
+    }
+
+    /// Whether there were questions and none of them applied on this target.
+    fn is_empty_of_answers(&self) -> bool {
+        let asked = !self.tests.is_empty() || !self.fields.is_empty();
+        asked && !self.tests.iter().any(|test| test.applicable) && !self.fields.iter().any(|field| field.held.is_some())
+    }
+}
+
+/// How many cases got which verdict; a case on two targets counts twice.
+///
+/// The four verdicts count only what gates, so `regressed` is above 0 exactly when a plain run is regressed; the rest is
+/// in `aside`, and all five together are the number of cases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Decided, and everything holds.
+    pub passed: usize,
+    /// The incident is back.
+    pub regressed: usize,
+    /// A person must look.
+    pub changed: usize,
+    /// Nothing can be said.
+    pub undecided: usize,
+    /// Run and shown, but not counted: expected, muted or not applicable.
+    pub aside: usize,
+}
+
+impl Summary {
+    /// Sums up the cases of a run.
+    ///
+    /// Cases are sorted by id, then target. In a plain run the gravest gating case decides: a regression makes it
+    /// regressed, an undecided case infrastructure (needs-person when only a recording is missing), a change needs-person.
+    ///
+    /// With `prove` the run is the suite's own mutation test: the targets carry the incidents, so every case must
+    /// regress on them. One that passes would not have caught its incident, and makes the run *regressed*; one that is
+    /// undecided proves nothing, and stays undecided.
+    ///
+    /// Nothing undecided is green, and neither is nothing decided: a run in which no case gates (none selected, or all
+    /// expected, muted or not applicable) is nothing-ran, with a note that says why. A caller that knows the selection
+    /// was emptied by `--changed-since` or `--shard` sets [`Outcome::NotAffected`] itself.
+    pub fn of(mut cases: Vec<CaseReport>, prove: bool, mut notes: Vec<String>) -> Self {
+        cases.sort_by(|a, b| (&a.id, &a.target).cmp(&(&b.id, &b.target)));
+        let outcomes = cases.iter().filter_map(|case| outcome_of(case.standing(prove)));
+        let outcome = outcomes.reduce(Outcome::worst).unwrap_or(Outcome::NothingRan);
+        if outcome == Outcome::NothingRan && !cases.is_empty() {
+            notes.push("no case gates: all are expected, muted or not applicable, so nothing was shown to pass".to_string());
+        }
+        Self { outcome, cases, prove, notes }
+    }
+
+    /// The same summary of a run to which something graver may have happened: a signal, a fault, an unwritten report.
+    #[must_use]
+    pub fn worsened(mut self, outcome: Outcome) -> Self {
+        self.outcome = self.outcome.worst(outcome);
+        self
+    }
+
+    /// How many cases got which verdict.
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for case in &self.cases {
+            *match (case.standing(self.prove), case.verdict) {
+                (Standing::Aside(_), _) => &mut counts.aside,
+                (_, Verdict::Passed) => &mut counts.passed,
+                (_, Verdict::Changed(_)) => &mut counts.changed,
+                (_, Verdict::Undecided(_)) => &mut counts.undecided,
+                (_, Verdict::Regressed(_)) => &mut counts.regressed,
+            } += 1;
+        }
+        counts
+    }
+
+    /// The same summary without secrets in any text that was recorded or computed from a recording.
+    ///
+    /// Reports wrap and escape text, which would hide a secret from a redactor that came later.
+    #[must_use]
+    pub fn redacted(mut self, redactor: &Redactor) -> Self {
+        for case in &mut self.cases {
+            case.redact(redactor);
+        }
+        redact_all(&mut self.notes, redactor);
+        self
+    }
+}
+
+/// What a case by itself would make of a run; none when it does not count.
+fn outcome_of(standing: Standing) -> Option<Outcome> {
+    Some(match standing {
+        Standing::Aside(_) => return None,
+        Standing::Failing => Outcome::Regressed,
+        Standing::Undecided(Doubt::NeedsRecording) | Standing::Changed => Outcome::NeedsPerson,
+        Standing::Undecided(_) => Outcome::Infrastructure,
+        Standing::Passing => Outcome::Passed,
+    })
+}
+
+impl CaseReport {
+    fn redact(&mut self, redactor: &Redactor) {
+        for test in &mut self.tests {
+            redact_all([&mut test.name, &mut test.expected, &mut test.actual].into_iter().chain(&mut test.why), redactor);
+            test.values.values_mut().for_each(|datum| redact_datum(datum, redactor));
+        }
+        for field in &mut self.fields {
+            redact_all([&mut field.message].into_iter().chain(&mut field.waived), redactor);
+        }
+        for contradiction in &mut self.contradictions {
+            redact_value(&mut contradiction.told, redactor);
+            redact_value(&mut contradiction.wire, redactor);
+        }
+        let texts = [&mut self.title].into_iter().chain(&mut self.answer).chain(&mut self.detail).chain(&mut self.next);
+        redact_all(texts.chain(&mut self.notes), redactor);
+    }
+}
+
+fn redact_all<'a>(texts: impl IntoIterator<Item = &'a mut String>, redactor: &Redactor) {
+    for text in texts {
+        if let std::borrow::Cow::Owned(redacted) = redactor.redact(text) {
+            *text = redacted;
+        }
+    }
+}
+
+fn redact_datum(datum: &mut Datum, redactor: &Redactor) {
+    match datum {
+        Datum::Text(text) => redact_all([text], redactor),
+        Datum::List(items) => items.iter_mut().for_each(|item| redact_datum(item, redactor)),
+        Datum::Unknown | Datum::Flag(_) | Datum::Number(_) => {}
+    }
+}
+
+fn redact_value(value: &mut serde_json::Value, redactor: &Redactor) {
+    match value {
+        serde_json::Value::String(text) => redact_all([text], redactor),
+        serde_json::Value::Array(items) => items.iter_mut().for_each(|item| redact_value(item, redactor)),
+        serde_json::Value::Object(map) => map.values_mut().for_each(|item| redact_value(item, redactor)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn case(id: &str, verdict: Verdict) -> CaseReport {
+        CaseReport {
+            id: id.to_string(),
+            target: "bot".to_string(),
+            title: String::new(),
+            class: "prompt".to_string(),
+            status: "active".to_string(),
+            verdict,
+            gates: true,
+            postmortem: Place::at(format!("postmortems/{id}.md"), 3, 0),
+            tests: Vec::new(),
+            fields: Vec::new(),
+            contradictions: Vec::new(),
+            signals: Signals::new(),
+            answer: None,
+            detail: None,
+            notes: Vec::new(),
+            next: None,
+            cost_usd: 0.0,
+            live_requests: 0,
+        }
+    }
+
+    fn aside(status: &str, verdict: Verdict) -> CaseReport {
+        CaseReport { gates: false, status: status.to_string(), ..case(status, verdict) }
+    }
+
+    const REGRESSED: Verdict = Verdict::Regressed(Regression::Test);
+
+    fn outcome(verdicts: &[Verdict]) -> Outcome {
+        Summary::of(verdicts.iter().map(|verdict| case("a", *verdict)).collect(), false, Vec::new()).outcome
+    }
+
+    fn proof(cases: Vec<CaseReport>) -> Outcome {
+        Summary::of(cases, true, Vec::new()).outcome
+    }
+
+    #[test]
+    fn cases_are_sorted_by_id_then_target() {
+        let mut cases = vec![case("b", Verdict::Passed), case("a", Verdict::Passed), case("a", Verdict::Passed)];
+        cases[2].target = "app".to_string();
+        let summary = Summary::of(cases, false, Vec::new());
+        let order: Vec<_> = summary.cases.iter().map(|case| format!("{}@{}", case.id, case.target)).collect();
+        assert_eq!(order, ["a@app", "a@bot", "b@bot"]);
+    }
+
+    #[test]
+    fn everything_passed_is_passed() {
+        assert_eq!(outcome(&[Verdict::Passed, Verdict::Passed]), Outcome::Passed);
+    }
+
+    #[test]
+    fn an_empty_selection_is_nothing_ran() {
+        assert_eq!(outcome(&[]), Outcome::NothingRan);
+        assert_eq!(proof(Vec::new()), Outcome::NothingRan);
+    }
+
+    #[test]
+    fn a_missing_recording_or_a_change_needs_a_person() {
+        assert_eq!(outcome(&[Verdict::Passed, Verdict::Undecided(Doubt::NeedsRecording)]), Outcome::NeedsPerson);
+        assert_eq!(outcome(&[Verdict::Passed, Verdict::Changed(Change::New)]), Outcome::NeedsPerson);
+    }
+
+    #[test]
+    fn every_other_doubt_is_infrastructure() {
+        for doubt in [Doubt::Infrastructure, Doubt::Judge, Doubt::Budget, Doubt::Blind, Doubt::NoTrace] {
+            assert_eq!(outcome(&[Verdict::Undecided(Doubt::NeedsRecording), Verdict::Undecided(doubt)]), Outcome::Infrastructure);
+        }
+    }
+
+    #[test]
+    fn a_regression_is_never_hidden_by_an_outage() {
+        assert_eq!(outcome(&[Verdict::Undecided(Doubt::Infrastructure), REGRESSED, Verdict::Changed(Change::New)]), Outcome::Regressed);
+    }
+
+    #[test]
+    fn what_happens_to_a_run_is_weighed_against_its_cases() {
+        let regressed = || Summary::of(vec![case("a", REGRESSED)], false, Vec::new());
+        let passed = || Summary::of(vec![case("a", Verdict::Passed)], false, Vec::new());
+        assert_eq!(regressed().worsened(Outcome::Unreported).outcome, Outcome::Regressed);
+        assert_eq!(passed().worsened(Outcome::Unreported).outcome, Outcome::Unreported);
+        assert_eq!(regressed().worsened(Outcome::Misconfigured).outcome, Outcome::Misconfigured);
+        assert_eq!(regressed().worsened(Outcome::Interrupted).outcome.exit(), 130);
+        assert_eq!(regressed().worsened(Outcome::Interrupted).worsened(Outcome::Internal).outcome.exit(), 70);
+    }
+
+    #[test]
+    fn an_open_case_that_regresses_is_expected_and_one_that_passes_needs_a_person() {
+        let passed = case("a", Verdict::Passed);
+        assert_eq!(Summary::of(vec![aside("open", REGRESSED), passed.clone()], false, Vec::new()).outcome, Outcome::Passed);
+        let open = CaseReport { status: "open".to_string(), ..case("b", Verdict::Changed(Change::Different)) };
+        assert_eq!(Summary::of(vec![open, passed], false, Vec::new()).outcome, Outcome::NeedsPerson);
+    }
+
+    #[test]
+    fn a_muted_case_does_not_gate_whatever_it_says() {
+        for verdict in [REGRESSED, Verdict::Undecided(Doubt::Blind), Verdict::Changed(Change::New)] {
+            assert_eq!(Summary::of(vec![aside("muted", verdict), case("a", Verdict::Passed)], false, Vec::new()).outcome, Outcome::Passed);
+        }
+    }
+
+    #[test]
+    fn a_run_in_which_nothing_gates_is_not_green() {
+        let summary = Summary::of(vec![aside("open", REGRESSED), aside("muted", Verdict::Passed)], false, Vec::new());
+        assert_eq!(summary.outcome, Outcome::NothingRan);
+        assert!(summary.notes[0].starts_with("no case gates"));
+    }
+
+    #[test]
+    fn a_case_without_anything_applicable_does_not_pass() {
+        let mut silent = case("a", Verdict::Passed);
+        silent.tests.push(TestReport {
+            name: "retries stay low".to_string(),
+            held: None,
+            applicable: false,
+            expected: String::new(),
+            actual: String::new(),
+            values: BTreeMap::new(),
+            line: 1,
+            trials: 0,
+            trials_held: 0,
+            why: None,
+        });
+        assert_eq!(silent.standing(false), Standing::Aside(Aside::NotApplicable));
+        assert_eq!(Summary::of(vec![silent], false, Vec::new()).outcome, Outcome::NothingRan);
+    }
+
+    #[test]
+    fn a_proof_needs_every_case_to_regress() {
+        assert_eq!(proof(vec![case("a", REGRESSED), case("b", REGRESSED)]), Outcome::Passed);
+        assert_eq!(proof(vec![case("a", REGRESSED), case("b", Verdict::Passed)]), Outcome::Regressed);
+        assert_eq!(proof(vec![case("a", REGRESSED), case("b", Verdict::Changed(Change::Different))]), Outcome::Regressed);
+        assert_eq!(proof(vec![case("a", REGRESSED), case("b", Verdict::Undecided(Doubt::Blind))]), Outcome::Infrastructure);
+        assert_eq!(proof(vec![case("a", REGRESSED), case("b", Verdict::Undecided(Doubt::NeedsRecording))]), Outcome::NeedsPerson);
+    }
+
+    #[test]
+    fn an_open_case_counts_in_a_proof_and_a_muted_one_does_not() {
+        assert_eq!(proof(vec![aside("open", REGRESSED)]), Outcome::Passed);
+        assert_eq!(proof(vec![aside("muted", REGRESSED)]), Outcome::NothingRan);
+    }
+
+    #[test]
+    fn counts_add_up_to_the_cases() {
+        let cases = vec![
+            case("a", Verdict::Passed),
+            case("b", REGRESSED),
+            case("c", Verdict::Changed(Change::New)),
+            case("d", Verdict::Undecided(Doubt::Blind)),
+            aside("open", REGRESSED),
+        ];
+        let counts = Summary::of(cases, false, Vec::new()).counts();
+        assert_eq!(counts, Counts { passed: 1, regressed: 1, changed: 1, undecided: 1, aside: 1 });
+    }
+
+    #[test]
+    fn no_recorded_text_of_a_summary_keeps_a_secret() {
+        let secret = "correct-horse-9";
+        let mut leaky = case("a", REGRESSED);
+        leaky.title = format!("title {secret}");
+        leaky.answer = Some(format!("answer {secret}"));
+        leaky.detail = Some(secret.to_string());
+        leaky.next = Some(secret.to_string());
+        leaky.notes = vec![secret.to_string()];
+        leaky.contradictions.push(Contradiction {
+            field: "output".to_string(),
+            told: serde_json::json!({"deep": [secret]}),
+            wire: secret.into(),
+        });
+        let redactor = Redactor::new([("APP_KEY".to_string(), secret.to_string())]).expect("long enough");
+        let summary = Summary::of(vec![leaky], false, vec![secret.to_string()]).redacted(&redactor);
+        assert!(!format!("{summary:?}").contains(secret), "{summary:?}");
+    }
 }

@@ -1,0 +1,255 @@
+//! The JSON report: the whole run for programs, stable from `format: 1` on.
+
+use crate::inert;
+use crate::signal::Datum;
+use crate::verdict::{CaseReport, Contradiction, FieldReport, Standing, Summary, TestReport};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+/// Writes the report, pretty-printed; equal summaries give equal bytes.
+///
+/// Texts are whole and never clipped. Characters that hide, and what a CI system would take for a command, are written as
+/// `\u…`, which means the same in JSON, so the file may also be printed.
+pub fn write(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
+    let text = serde_json::to_string_pretty(&Report::of(summary))?;
+    out.write_all(inert::json(&text).as_bytes())?;
+    out.write_all(b"\n")
+}
+
+/// The whole file.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    /// 1; a change that breaks a reader raises it.
+    format: u32,
+    outcome: &'static str,
+    exit: u8,
+    /// Whether `--prove` asked for regressions: then `passed` means that every case regressed.
+    prove: bool,
+    counts: Counts,
+    /// What a reader should know about the run as a whole.
+    notes: &'a [String],
+    cases: Vec<Case<'a>>,
+}
+
+/// The four verdicts count what gates; with `aside` they add up to the number of cases.
+#[derive(Debug, Serialize)]
+struct Counts {
+    passed: usize,
+    regressed: usize,
+    changed: usize,
+    undecided: usize,
+    /// Run and shown, but not counted: expected, muted or not applicable.
+    aside: usize,
+}
+
+/// One case on one target.
+#[derive(Debug, Serialize)]
+struct Case<'a> {
+    id: &'a str,
+    target: &'a str,
+    verdict: &'static str,
+    /// `null` for a pass.
+    reason: Option<&'static str>,
+    /// Whether it counts for the outcome.
+    gates: bool,
+    /// Why it does not count: `expected`, `muted` or `not applicable`.
+    aside: Option<&'static str>,
+    /// The postmortem's failure class.
+    class: &'a str,
+    /// The postmortem's status: `open`, `active` or `muted`.
+    status: &'a str,
+    postmortem: Place<'a>,
+    title: &'a str,
+    tests: Vec<Test<'a>>,
+    fields: Vec<Field<'a>>,
+    contradictions: Vec<Contradicted<'a>>,
+    /// The known signals by name; one that is not there is unknown.
+    signals: serde_json::Value,
+    /// The candidate's answer, whole; `null` if it was not captured.
+    answer: Option<&'a str>,
+    /// Why nothing can be said, in full.
+    detail: Option<&'a str>,
+    /// What else a reader should know.
+    notes: &'a [String],
+    /// The next command or edit.
+    next: Option<&'a str>,
+    /// Reserved for the runbook's diagnosis.
+    diagnosis: Option<()>,
+    cost_usd: f64,
+    live_requests: u64,
+}
+
+/// A line of a file, from 1.
+#[derive(Debug, Serialize)]
+struct Place<'a> {
+    file: &'a str,
+    line: u32,
+}
+
+/// One test.
+#[derive(Debug, Serialize)]
+struct Test<'a> {
+    name: &'a str,
+    /// `null` when nothing can be said.
+    held: Option<bool>,
+    /// False where the test would test relapse itself.
+    applicable: bool,
+    expected: &'a str,
+    actual: &'a str,
+    /// Every value that an expression used; `null` is unknown.
+    values: &'a BTreeMap<String, Datum>,
+    line: u32,
+    trials: Trials,
+    /// Why nothing can be said, and what to add.
+    why: Option<&'a str>,
+}
+
+/// Trials run, and those in which the test held.
+#[derive(Debug, Serialize)]
+struct Trials {
+    n: u32,
+    held: u32,
+}
+
+/// One required field.
+#[derive(Debug, Serialize)]
+struct Field<'a> {
+    field: &'a str,
+    on: &'a str,
+    state: &'a str,
+    /// `null` where the requirement does not apply.
+    held: Option<bool>,
+    message: &'a str,
+    /// `null` when the project's profile requires it.
+    line: Option<u32>,
+    /// Why a person waived it.
+    waived: Option<&'a str>,
+}
+
+/// A field about which telemetry and wire disagree.
+#[derive(Debug, Serialize)]
+struct Contradicted<'a> {
+    field: &'a str,
+    told: &'a serde_json::Value,
+    wire: &'a serde_json::Value,
+}
+
+impl<'a> Report<'a> {
+    fn of(summary: &'a Summary) -> Self {
+        let counts = summary.counts();
+        Self {
+            format: 1,
+            outcome: summary.outcome.word(),
+            exit: summary.outcome.exit(),
+            prove: summary.prove,
+            counts: Counts {
+                passed: counts.passed,
+                regressed: counts.regressed,
+                changed: counts.changed,
+                undecided: counts.undecided,
+                aside: counts.aside,
+            },
+            notes: &summary.notes,
+            cases: summary.cases.iter().map(|case| Case::of(case, summary.prove)).collect(),
+        }
+    }
+}
+
+impl<'a> Case<'a> {
+    fn of(case: &'a CaseReport, prove: bool) -> Self {
+        let aside = match case.standing(prove) {
+            Standing::Aside(aside) => Some(aside.word()),
+            _ => None,
+        };
+        Self {
+            id: &case.id,
+            target: &case.target,
+            verdict: case.verdict.word(),
+            reason: case.verdict.reason(),
+            gates: aside.is_none(),
+            aside,
+            class: &case.class,
+            status: &case.status,
+            postmortem: Place { file: case.postmortem.file.as_str(), line: case.postmortem.line },
+            title: &case.title,
+            tests: case.tests.iter().map(Test::of).collect(),
+            fields: case.fields.iter().map(Field::of).collect(),
+            contradictions: case.contradictions.iter().map(Contradicted::of).collect(),
+            signals: case.signals.known_to_json(),
+            answer: case.answer.as_deref(),
+            detail: case.detail.as_deref(),
+            notes: &case.notes,
+            next: case.next.as_deref(),
+            diagnosis: None,
+            cost_usd: case.cost_usd,
+            live_requests: case.live_requests,
+        }
+    }
+}
+
+impl<'a> Test<'a> {
+    fn of(test: &'a TestReport) -> Self {
+        Self {
+            name: &test.name,
+            held: test.held,
+            applicable: test.applicable,
+            expected: &test.expected,
+            actual: &test.actual,
+            values: &test.values,
+            line: test.line,
+            trials: Trials { n: test.trials, held: test.trials_held },
+            why: test.why.as_deref(),
+        }
+    }
+}
+
+impl<'a> Field<'a> {
+    fn of(field: &'a FieldReport) -> Self {
+        Self {
+            field: &field.field,
+            on: &field.on,
+            state: &field.state,
+            held: field.held,
+            message: &field.message,
+            line: field.line,
+            waived: field.waived.as_deref(),
+        }
+    }
+}
+
+impl<'a> Contradicted<'a> {
+    fn of(contradiction: &'a Contradiction) -> Self {
+        Self { field: &contradiction.field, told: &contradiction.told, wire: &contradiction.wire }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+    use crate::inert::runner;
+    use proptest::prelude::*;
+
+    fn text(summary: &Summary) -> String {
+        let mut bytes = Vec::new();
+        write(summary, &mut bytes).expect("written to memory");
+        String::from_utf8(bytes).expect("UTF-8")
+    }
+
+    #[test]
+    fn golden() {
+        insta::assert_snapshot!(text(&sample::summary()));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn recorded_text_is_whole_and_inert(hostile in runner::hostile()) {
+            let text = text(&sample::hostile(&hostile));
+            let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+            prop_assert_eq!(report["cases"][0]["answer"].as_str(), Some(hostile.as_str()));
+            prop_assert_eq!(runner::fired(&text), Vec::<String>::new());
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! The terminal report: what came back, where it is written down, and what to do next.
+
+use super::page::{Label, Page, Tone};
+use crate::inert;
+use crate::limit;
+use crate::signal::Datum;
+use crate::verdict::{Aside, CaseReport, Contradiction, FieldReport, Outcome, Standing, Summary, TestReport};
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+/// How the report looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Options {
+    /// Whether the stream takes colour; every colour is also said by a word.
+    pub colour: bool,
+    /// Columns of the terminal, at least 20; 80 when unknown. Only commands and places, which are copied and clicked, may
+    /// be longer than that.
+    pub width: Option<usize>,
+    /// Also shows tests that hold, the candidate's answer and its signals, and clips values later.
+    pub verbose: bool,
+}
+
+/// Writes the report: failures first, then what is undecided, what changed, what does not count and what passed, then
+/// waivers and notes; the last line has the counts and the outcome.
+///
+/// No recorded character acts in it: not on a terminal, and not on a CI system that reads the log.
+pub fn write(summary: &Summary, options: Options, out: &mut impl Write) -> io::Result<()> {
+    let page = Page::new(options.width.unwrap_or(80).max(20), options.colour);
+    let mut report = Report { page, summary, verbose: options.verbose };
+    report.cases();
+    report.remarks();
+    report.last_line();
+    out.write_all(report.page.into_text().as_bytes())
+}
+
+struct Report<'a> {
+    page: Page,
+    summary: &'a Summary,
+    verbose: bool,
+}
+
+/// A label of the outer column: verdicts and remarks.
+fn outer(word: &str, tone: Tone) -> Label<'_> {
+    Label { indent: 0, word, column: 11, tone }
+}
+
+/// A label inside a test, a field or a contradiction.
+fn inner(word: &str) -> Label<'_> {
+    Label { indent: 4, word, column: 10, tone: Tone::Quiet }
+}
+
+impl Report<'_> {
+    fn cases(&mut self) {
+        let mut cases: Vec<(Standing, &CaseReport)> =
+            self.summary.cases.iter().map(|case| (case.standing(self.summary.prove), case)).collect();
+        cases.sort_by_key(|(standing, _)| rank(*standing));
+        let mut before = None;
+        for (standing, case) in cases {
+            if is_long(standing) || before.is_some_and(|before| before != rank(standing)) {
+                self.page.gap();
+            }
+            before = Some(rank(standing));
+            self.case(standing, case);
+        }
+    }
+
+    fn case(&mut self, standing: Standing, case: &CaseReport) {
+        self.headline(standing, case);
+        match standing {
+            Standing::Failing | Standing::Undecided(_) | Standing::Changed => self.body(case),
+            Standing::Aside(aside) => self.aside(aside, case),
+            Standing::Passing if self.verbose => self.body(case),
+            Standing::Passing => {}
+        }
+    }
+
+    fn headline(&mut self, standing: Standing, case: &CaseReport) {
+        let (word, tone) = match standing {
+            Standing::Failing => (case.verdict.word(), Tone::Bad),
+            Standing::Undecided(_) => ("undecided", Tone::Doubtful),
+            Standing::Changed => ("changed", Tone::Changed),
+            Standing::Aside(aside) => (aside.word(), Tone::Quiet),
+            Standing::Passing => (case.verdict.word(), Tone::Good),
+        };
+        let reason = case.verdict.reason().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        let flaky = case.tests.iter().filter(|test| test.is_flaky()).map(|test| format!(", flaky: {}", trials(test)));
+        let name = inert::one_line(&format!("{} [{}]", case.id, case.target));
+        let tone_of_name = if is_long(standing) { Tone::Strong } else { Tone::Plain };
+        self.page.entry(outer(word, tone), &format!("{name}{reason}{}", flaky.collect::<String>()), tone_of_name);
+    }
+
+    fn body(&mut self, case: &CaseReport) {
+        self.page.paragraph(2, &inert::one_line(&case.title), Tone::Plain);
+        if self.survived(case) {
+            let why = "It did not regress on a target that carries the incident, so it would not have caught it.";
+            self.page.paragraph(2, why, Tone::Plain);
+        }
+        self.detail(case);
+        for test in &case.tests {
+            if self.is_shown(case, test) {
+                self.test(case, test);
+            }
+        }
+        case.fields.iter().filter(|field| field.held == Some(false) && field.waived.is_none()).for_each(|field| self.field(case, field));
+        case.contradictions.iter().for_each(|contradiction| self.contradiction(contradiction));
+        self.other_tests(case);
+        self.candidate(case);
+        self.next(case);
+    }
+
+    fn survived(&self, case: &CaseReport) -> bool {
+        self.summary.prove && case.standing(true) == Standing::Failing
+    }
+
+    /// A test that holds is shown where holding is the news, or when asked for.
+    fn is_shown(&self, case: &CaseReport, test: &TestReport) -> bool {
+        test.applicable && (self.verbose || test.held != Some(true) || self.survived(case))
+    }
+
+    fn detail(&mut self, case: &CaseReport) {
+        let Some(detail) = &case.detail else { return };
+        self.page.gap();
+        self.page.paragraph(2, &inert::clip(detail, limit::SHOWN_VERBOSE_BYTES), Tone::Plain);
+    }
+
+    fn test(&mut self, case: &CaseReport, test: &TestReport) {
+        let word = match test.held {
+            Some(true) => " (holds)",
+            Some(false) => "",
+            None => " (nothing can be said)",
+        };
+        self.page.gap();
+        self.page.paragraph(2, &format!("{}{word}", inert::one_line(&test.name)), Tone::Strong);
+        self.value("expected", &test.expected);
+        self.value("actual", &test.actual);
+        self.value("values", &values(&test.values));
+        if test.trials > 1 {
+            self.value("trials", &trials(test));
+        }
+        self.value("why", test.why.as_deref().unwrap_or_default());
+        self.place(case, Some(test.line));
+    }
+
+    fn field(&mut self, case: &CaseReport, field: &FieldReport) {
+        self.page.gap();
+        self.page.paragraph(2, &format!("telemetry field {}", inert::one_line(&field.field)), Tone::Strong);
+        self.value("expected", &format!("on {}", field.on));
+        self.value("actual", &field.state);
+        self.value("why", &field.message);
+        self.place(case, field.line);
+    }
+
+    fn contradiction(&mut self, contradiction: &Contradiction) {
+        self.page.gap();
+        self.page.paragraph(2, &format!("telemetry contradicts the wire on {}", inert::one_line(&contradiction.field)), Tone::Strong);
+        self.value("telemetry", &contradiction.told.to_string());
+        self.value("wire", &contradiction.wire.to_string());
+    }
+
+    fn other_tests(&mut self, case: &CaseReport) {
+        let holding = case.tests.iter().filter(|test| test.held == Some(true) && !self.is_shown(case, test)).count();
+        let silent: Vec<String> = case.tests.iter().filter(|test| !test.applicable).map(|test| inert::one_line(&test.name)).collect();
+        if holding + silent.len() > 0 {
+            self.page.gap();
+        }
+        if holding > 0 {
+            self.page.paragraph(
+                2,
+                &format!("{} {}", count(holding, "other test"), if holding == 1 { "holds" } else { "hold" }),
+                Tone::Quiet,
+            );
+        }
+        if !silent.is_empty() {
+            self.page.paragraph(2, &format!("not applicable on this target: {}", silent.join(", ")), Tone::Quiet);
+        }
+    }
+
+    fn candidate(&mut self, case: &CaseReport) {
+        if !self.verbose {
+            return;
+        }
+        let signals: Vec<String> = case.signals.known().map(|(name, datum)| format!("{name} = {}", datum.to_json())).collect();
+        self.page.gap();
+        self.value("answer", case.answer.as_deref().unwrap_or_default());
+        self.value("signals", &signals.join("\n"));
+    }
+
+    fn next(&mut self, case: &CaseReport) {
+        let notes = if case.notes.is_empty() { "" } else { "note" };
+        if !notes.is_empty() || case.next.is_some() {
+            self.page.gap();
+        }
+        for note in &case.notes {
+            self.page.entry(Label { indent: 2, word: "note:", column: 6, tone: Tone::Quiet }, note, Tone::Plain);
+        }
+        if let Some(next) = &case.next {
+            let label = Label { indent: 2, word: "next:", column: 6, tone: Tone::Strong };
+            self.page.whole(label, &inert::one_line(next), Tone::Plain);
+        }
+    }
+
+    /// A case that does not count is one line, and a line for each test that does not hold.
+    fn aside(&mut self, aside: Aside, case: &CaseReport) {
+        if self.verbose {
+            return self.body(case);
+        }
+        self.page.paragraph(2, aside.why(), Tone::Quiet);
+        for test in case.tests.iter().filter(|test| test.held == Some(false)) {
+            let place = inert::one_line(&format!("{}:{}", case.postmortem.file, test.line));
+            self.page.whole(Label { indent: 2, word: &place, column: 0, tone: Tone::Quiet }, &inert::one_line(&test.name), Tone::Plain);
+        }
+    }
+
+    fn value(&mut self, word: &str, value: &str) {
+        if value.is_empty() {
+            return;
+        }
+        let bytes = if self.verbose { limit::SHOWN_VERBOSE_BYTES } else { limit::SHOWN_BYTES };
+        self.page.entry(inner(word), &inert::clip(value, bytes), Tone::Plain);
+    }
+
+    /// Where it is written down; the project's profile has no line in the postmortem.
+    fn place(&mut self, case: &CaseReport, line: Option<u32>) {
+        let place = match line {
+            Some(0) => case.postmortem.file.to_string(),
+            Some(line) => format!("{}:{line}", case.postmortem.file),
+            None => "the project's telemetry profile (relapse.yaml)".to_string(),
+        };
+        self.page.whole(inner("where"), &inert::one_line(&place), Tone::Plain);
+    }
+
+    fn remarks(&mut self) {
+        self.page.gap();
+        for ((field, why), cases) in waivers(&self.summary.cases) {
+            let cases = count(cases, "case");
+            self.page.entry(outer("waived", Tone::Doubtful), &inert::one_line(&format!("{field} ({cases}): {why}")), Tone::Plain);
+        }
+        let passing = self.summary.cases.iter().filter(|case| !is_long(case.standing(self.summary.prove)) && !self.verbose);
+        let notes = passing.flat_map(|case| case.notes.iter().map(move |note| format!("{} [{}]: {note}", case.id, case.target)));
+        for note in notes.chain(self.summary.notes.iter().cloned()).collect::<Vec<_>>() {
+            self.page.entry(outer("note", Tone::Quiet), &inert::one_line(&note), Tone::Plain);
+        }
+        self.live();
+    }
+
+    fn live(&mut self) {
+        let requests: u64 = self.summary.cases.iter().map(|case| case.live_requests).sum();
+        let cost: f64 = self.summary.cases.iter().map(|case| case.cost_usd).sum();
+        if requests > 0 {
+            let requests = count(usize::try_from(requests).unwrap_or(usize::MAX), "request");
+            self.page.entry(outer("live", Tone::Quiet), &format!("{requests}, {cost:.4} USD"), Tone::Plain);
+        }
+    }
+
+    fn last_line(&mut self) {
+        self.page.gap();
+        let counts = self.summary.counts();
+        let mut line =
+            format!("{} passed, {} regressed, {} changed, {} undecided", counts.passed, counts.regressed, counts.changed, counts.undecided);
+        if counts.aside > 0 {
+            line.push_str(&format!(", {} not counted", counts.aside));
+        }
+        if self.summary.prove {
+            line.push_str(" · every case must regress");
+        }
+        let outcome = self.summary.outcome;
+        self.page.paragraph(0, &format!("{line} · {}", outcome.word()), tone_of(outcome));
+    }
+}
+
+fn tone_of(outcome: Outcome) -> Tone {
+    match outcome {
+        Outcome::Passed | Outcome::NotAffected => Tone::Good,
+        Outcome::Regressed | Outcome::Misconfigured | Outcome::Internal => Tone::Bad,
+        _ => Tone::Doubtful,
+    }
+}
+
+/// The order of a report, in which reasons do not matter.
+fn rank(standing: Standing) -> u8 {
+    match standing {
+        Standing::Failing => 0,
+        Standing::Undecided(_) => 1,
+        Standing::Changed => 2,
+        Standing::Aside(_) => 3,
+        Standing::Passing => 4,
+    }
+}
+
+/// Whether a case gets more than a line or two.
+fn is_long(standing: Standing) -> bool {
+    rank(standing) < 3
+}
+
+fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+fn trials(test: &TestReport) -> String {
+    format!("held in {} of {}", test.trials_held, test.trials)
+}
+
+fn values(values: &BTreeMap<String, Datum>) -> String {
+    let lines = values.iter().map(|(name, datum)| match datum {
+        Datum::Unknown => format!("{name} is unknown"),
+        known => format!("{name} = {}", known.to_json()),
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Every waiver with the number of cases that it spares.
+fn waivers(cases: &[CaseReport]) -> BTreeMap<(&str, &str), usize> {
+    let mut waivers = BTreeMap::new();
+    for field in cases.iter().flat_map(|case| &case.fields) {
+        if let Some(why) = &field.waived {
+            *waivers.entry((field.field.as_str(), why.as_str())).or_insert(0) += 1;
+        }
+    }
+    waivers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+    use crate::inert::runner;
+    use proptest::prelude::*;
+
+    fn text(summary: &Summary, width: usize, verbose: bool) -> String {
+        let mut bytes = Vec::new();
+        write(summary, Options { colour: false, width: Some(width), verbose }, &mut bytes).expect("written to memory");
+        String::from_utf8(bytes).expect("UTF-8")
+    }
+
+    #[test]
+    fn eighty_columns() {
+        insta::assert_snapshot!(text(&sample::summary(), 80, false));
+    }
+
+    #[test]
+    fn forty_columns() {
+        insta::assert_snapshot!(text(&sample::summary(), 40, false));
+    }
+
+    #[test]
+    fn verbose() {
+        insta::assert_snapshot!(text(&sample::summary(), 80, true));
+    }
+
+    #[test]
+    fn a_proof() {
+        insta::assert_snapshot!(text(&sample::proof(), 80, false));
+    }
+
+    #[test]
+    fn hostile_text() {
+        insta::assert_snapshot!(text(&sample::hostile("##[error]x\r\n::error::y\u{202E}\x1b[2J\n--- z"), 80, true));
+    }
+
+    #[test]
+    fn colour_carries_no_meaning_alone() {
+        let mut bytes = Vec::new();
+        write(&sample::summary(), Options { colour: true, ..Options::default() }, &mut bytes).expect("written to memory");
+        let plain = anstream::adapter::strip_bytes(&bytes).into_vec();
+        assert_eq!(String::from_utf8(plain).expect("UTF-8"), text(&sample::summary(), 80, false));
+    }
+
+    #[test]
+    fn twenty_columns_lose_nothing() {
+        let joined = |width| text(&sample::summary(), width, false).split_whitespace().collect::<String>();
+        assert_eq!(joined(20), joined(400));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn no_recorded_text_acts_in_a_log(hostile in runner::hostile(), width in 20usize..120, verbose: bool) {
+            let text = text(&sample::hostile(&hostile), width, verbose);
+            prop_assert_eq!(runner::fired(&text), Vec::<String>::new());
+            let acts = text.contains(['\x1b', '\r', '\u{202E}', '\u{9B}', '\x07', '\x08']);
+            prop_assert!(!acts);
+        }
+    }
+}
