@@ -2,6 +2,8 @@
 
 /// Bytes of one YAML file or front matter.
 pub const YAML_BYTES: u64 = 1 << 20;
+/// Bytes of one postmortem, front matter and body.
+pub const MARKDOWN_BYTES: u64 = 8 << 20;
 /// Nesting of YAML nodes.
 pub const YAML_DEPTH: usize = 64;
 /// Nodes that YAML aliases may expand to, over one file.
@@ -32,6 +34,7 @@ pub const SHOWN_BYTES: usize = 400;
 /// Every limit with its name and unit, as `relapse doctor` prints them.
 pub const ALL: &[(&str, u64, &str)] = &[
     ("YAML file or front matter", YAML_BYTES, "bytes"),
+    ("postmortem", MARKDOWN_BYTES, "bytes"),
     ("YAML nesting", YAML_DEPTH as u64, "levels"),
     ("YAML alias expansion", YAML_ALIAS_NODES as u64, "nodes"),
     ("trace or wire file, decompressed", TRACE_BYTES, "bytes"),

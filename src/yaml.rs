@@ -325,8 +325,20 @@ impl<'a> Builder<'a> {
 
     fn syntax(&self, error: &ScanError) -> Fault {
         let (message, help) = explain(error.kind());
-        let fault = Fault::new(message).at(self.place(*error.marker()));
+        let is_tab = message.starts_with("a tab");
+        let place = is_tab.then(|| self.next_tab(error.marker())).flatten().unwrap_or_else(|| self.place(*error.marker()));
+        let fault = Fault::new(message).at(place);
         if help.is_empty() { fault } else { fault.help(help) }
+    }
+
+    /// The tab itself: the parser may stop at the end of the line before it.
+    fn next_tab(&self, marker: &Marker) -> Option<Place> {
+        let offset = marker.byte_offset()?;
+        let tab = offset + self.text.get(offset..)?.find('\t')?;
+        let before = self.text.get(..tab)?;
+        let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = before.matches('\n').count() + 1;
+        Some(place(self.file, self.first_line, line, before.get(start..)?.chars().count() + 1))
     }
 }
 

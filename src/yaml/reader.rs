@@ -1,14 +1,16 @@
 //! Readers: a node as the text, number, list or map that is expected, else a fault with its place, and on we go.
 
 use super::{Date, Key, Moment, Node, Yaml, scalar, time};
+use crate::disk::{self, Reference};
 use crate::fault::{Fault, Faults, Place, nearest, suggest};
+use camino::Utf8Path;
 use std::time::Duration;
 
 /// Characters of a value that a message quotes.
 const QUOTED_CHARS: usize = 80;
 
 /// A value with the place where a person wrote it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Spanned<T> {
     /// The value.
     pub value: T,
@@ -185,6 +187,13 @@ impl Node {
         self.push(duration, "seconds, or a duration with a unit as in `200ms`", faults)
     }
 
+    /// A file that is named here, confined by its name to `base` (see [`disk::confine`]).
+    pub fn as_reference(&self, base: &Utf8Path, faults: &mut Faults) -> Option<Reference> {
+        let written = self.push(self.scalar(), "a path", faults)?;
+        let path = disk::confine(base, written).map_err(|fault| fault.at(self.place.clone()));
+        faults.take(path).map(|path| Reference { path, place: self.place.clone() })
+    }
+
     /// A date, as in `2026-12-31`.
     pub fn as_date(&self, faults: &mut Faults) -> Option<Date> {
         self.push(self.scalar().and_then(Date::parse), "a date as in `2026-12-31`", faults)
@@ -208,7 +217,7 @@ impl Node {
             return Some(*value);
         }
         let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-        let fault = self.fault(format!("expected {}, found {}", names.join(", "), quote(text)));
+        let fault = self.fault(format!("expected one of {}; found {}", names.join(", "), quote(text)));
         faults.push(match nearest(text, names) {
             Some(name) => fault.help(format!("did you mean `{name}`?")),
             None => fault,

@@ -223,8 +223,25 @@ fn readers_name_what_they_found_and_go_on() {
     get("i").as_date(&mut faults);
     get("a").as_moment(&mut faults);
     map.require("k", &mut faults);
-    let found: Vec<String> = faults.iter().map(|fault| format!("{fault} | {}", fault.help.as_deref().unwrap_or(""))).collect();
-    insta::assert_snapshot!(found.join("\n"), @r"");
+    let found: Vec<String> =
+        faults.iter().map(|fault| format!("{fault} | {}", fault.help.as_deref().unwrap_or("")).trim_end().to_owned()).collect();
+    insta::assert_snapshot!(found.join("\n"), @r"
+    f.yaml:1:4: expected a list, found the text `x` |
+    f.yaml:2:4: expected a text, found a list |
+    f.yaml:3:4: expected a number, found a map |
+    f.yaml:4:1: expected a list, found nothing | write a value, or remove the key
+    f.yaml:5:4: expected a number, found the text `12` | remove the quotes
+    f.yaml:6:4: expected `true` or `false`, found the text `yes` | write `true` or `false`
+    f.yaml:7:4: expected a text, found an empty one | write a value, or remove the key
+    f.yaml:8:4: expected a whole number from 1 to 10, found the number `1.5` |
+    f.yaml:9:4: expected a map, found the number `70000` |
+    f.yaml:1:4: expected one of y, zebra; found `x` | did you mean `y`?
+    f.yaml:3:5: unknown key `d` | did you mean `e`?
+    f.yaml:2:4: expected a duration with a unit, as in `30s`, `15m`, `2h` or `1d`, found a list |
+    f.yaml:8:4: expected a date as in `2026-12-31`, found the number `1.5` |
+    f.yaml:1:4: expected a time with an offset, found the text `x` | write it as in `2026-03-14T07:55Z`, `2026-03-14T08:55+01:00` or `+30m` after onset
+    f.yaml:1:1: key `k` is missing | add `k: …`
+    ");
 }
 
 #[test]
