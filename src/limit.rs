@@ -26,6 +26,8 @@ pub const JUNIT_TEXT_BYTES: usize = 1 << 20;
 pub const JUNIT_MESSAGE_BYTES: usize = 1 << 10;
 /// Model calls of one conversation, unless the target says otherwise.
 pub const MAX_TURNS: u32 = 16;
+/// Conversations that run at once, unless the project says otherwise.
+pub const CONCURRENCY: u32 = 16;
 /// Characters of a case id.
 pub const ID_CHARS: usize = 100;
 /// Bytes of a value that a terminal report shows before it is clipped.
@@ -46,6 +48,7 @@ pub const ALL: &[(&str, u64, &str)] = &[
     ("JUnit text node", JUNIT_TEXT_BYTES as u64, "bytes"),
     ("JUnit message", JUNIT_MESSAGE_BYTES as u64, "bytes"),
     ("turns of a conversation (default)", MAX_TURNS as u64, "model calls"),
+    ("conversations at once (default)", CONCURRENCY as u64, "conversations"),
     ("case id", ID_CHARS as u64, "characters"),
     ("value shown on a terminal", SHOWN_BYTES as u64, "bytes"),
 ];

@@ -9,8 +9,10 @@ mod test;
 mod tests;
 
 pub use conditions::{Body, Conditions, Document, Documents, End, ModelFault, ToolResult, ToolResults, Upstream};
+pub(crate) use conditions::{check_variable, variables};
 pub use evidence::{Evidence, Pair};
 pub use id::{check_id, check_name};
+pub(crate) use test::field_name;
 pub use test::{Gate, LateSignal, MissingField, Test};
 
 use self::front::Front;

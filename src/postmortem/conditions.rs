@@ -234,7 +234,7 @@ fn documents(node: &Node, faults: &mut Faults) -> Vec<Document> {
 fn document(node: &Node, faults: &mut Faults) -> Option<Document> {
     let map = node.as_map(&["id", "text"], faults)?;
     let id = map.require("id", faults).and_then(|node| node.as_text(faults));
-    let text = map.require("text", faults).and_then(|node| node.as_text(faults));
+    let text = map.require("text", faults).and_then(|node| plain_text(node, faults));
     Some(Document { id: id?.to_owned(), text: text?.to_owned(), place: node.place.clone() })
 }
 
@@ -260,14 +260,18 @@ pub(crate) fn variables(node: &Node, faults: &mut Faults) -> Vec<(Spanned<String
     for (key, node) in map.entries() {
         let name = Spanned { value: key.name.clone(), place: key.place.clone() };
         faults.take(check_variable(&name));
-        // An empty variable is a value: only what is no text at all is a mistake.
-        let text = node.scalar().map(str::to_owned);
-        if text.is_none() {
-            faults.push(node.unexpected("a text").help("write \"\" for an empty one"));
-        }
-        variables.extend(text.map(|text| (name, text)));
+        variables.extend(plain_text(node, faults).map(|text| (name, text.to_owned())));
     }
     variables
+}
+
+/// A text that may be empty.
+fn plain_text<'a>(node: &'a Node, faults: &mut Faults) -> Option<&'a str> {
+    let text = node.scalar();
+    if text.is_none() {
+        faults.push(node.unexpected("a text").help("write \"\" for an empty one"));
+    }
+    text
 }
 
 /// Whether a text can name a variable of the environment.

@@ -1,7 +1,7 @@
 //! What a postmortem claims would have caught the incident: tests, missing fields and late signals.
 
 use super::check_name;
-use crate::fault::{Fault, Faults, Place, suggest};
+use crate::fault::{Fault, Faults, suggest};
 use crate::field::{self, On};
 use crate::yaml::{Map, Node, Spanned, Yaml, quote};
 use std::time::Duration;
@@ -146,7 +146,7 @@ pub(super) fn fields(node: Option<&Node>, faults: &mut Faults) -> Vec<MissingFie
     for node in node.and_then(|node| node.as_list(faults)).unwrap_or_default() {
         let Some(field) = missing_field(node, faults) else { continue };
         match fields.iter().find(|known| known.field.value == field.field.value && known.on == field.on) {
-            Some(first) => faults.push(again(&field.field, &first.field.place)),
+            Some(first) => faults.push(field.field.repeats(&first.field.place)),
             None => fields.push(field),
         }
     }
@@ -184,13 +184,8 @@ fn unique<'a>(names: impl Iterator<Item = &'a Spanned<String>>, faults: &mut Fau
     let mut seen: Vec<&Spanned<String>> = Vec::new();
     for name in names {
         match seen.iter().find(|known| known.value == name.value) {
-            Some(first) => faults.push(again(name, &first.place)),
+            Some(first) => faults.push(name.repeats(&first.place)),
             None => seen.push(name),
         }
     }
-}
-
-fn again(name: &Spanned<String>, first: &Place) -> Fault {
-    let message = format!("{} is written twice, first on line {}", quote(&name.value), first.line);
-    Fault::new(message).at(name.place.clone()).help("rename or remove one of the two")
 }

@@ -18,6 +18,14 @@ pub struct Spanned<T> {
     pub place: Place,
 }
 
+impl Spanned<String> {
+    /// The fault that the same text was already written at another place of the file.
+    pub fn repeats(&self, first: &Place) -> Fault {
+        let message = format!("{} is written twice, first on line {}", quote(&self.value), first.line);
+        Fault::new(message).at(self.place.clone()).help("rename or remove one of the two")
+    }
+}
+
 /// A text in backticks, on one line and clipped, as messages quote what was found.
 pub fn quote(text: &str) -> String {
     let shown: String = text.chars().take(QUOTED_CHARS).collect();
@@ -247,7 +255,7 @@ impl Node {
         for node in self.one_or_more() {
             let Some(text) = node.as_spanned(faults) else { continue };
             match texts.iter().find(|known| known.value == text.value) {
-                Some(first) => faults.push(repeated(&text, &first.place)),
+                Some(first) => faults.push(text.repeats(&first.place)),
                 None => texts.push(text),
             }
         }
@@ -270,9 +278,4 @@ impl Node {
             _ => self.push(None, "a map", faults),
         }
     }
-}
-
-/// The fault that a text was already written elsewhere in the same file.
-pub(crate) fn repeated(text: &Spanned<String>, first: &Place) -> Fault {
-    Fault::new(format!("{} is written twice, first on line {}", quote(&text.value), first.line)).at(text.place.clone())
 }
