@@ -277,6 +277,11 @@ impl Postmortem {
     }
 
     fn read(front: Front, base: &Utf8Path, faults: &mut Faults) -> Option<Self> {
+        if !matches!(front.node.value, Yaml::Map(_)) {
+            let fault = front.node.fault(format!("no case in this file: expected a map of keys, found {}", front.node.found()));
+            faults.push(fault.help("write at least `title`, `class`, `evidence` and `tests`"));
+            return None;
+        }
         let map = front.node.as_map(KEYS, faults)?;
         let (status, status_place) = status(map, faults);
         let is_withdrawn = status == Status::Withdrawn;

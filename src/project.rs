@@ -109,18 +109,21 @@ impl Project {
             judge,
             providers,
         };
-        project.check_providers(faults);
+        // Also those that could not be read, which are faults of their own.
+        let entries = map.get("providers").and_then(|node| node.as_any_map(&mut Faults::new()));
+        let written = entries.iter().flat_map(Map::entries).map(|(key, _)| key.name.as_str()).collect();
+        project.check_providers(written, faults);
         project
     }
 
     /// Every model names a provider that exists.
-    fn check_providers(&self, faults: &mut Faults) {
+    fn check_providers(&self, written: Vec<&str>, faults: &mut Faults) {
         let models = self.targets.iter().filter_map(|target| match &target.kind {
             TargetKind::Prompt(prompt) => Some(&prompt.model),
             _ => None,
         });
         for model in models.chain(self.judge.iter().map(|judge| &judge.model)) {
-            faults.take(model.check_provider(&self.providers));
+            faults.take(model.check_provider(&written));
         }
     }
 }

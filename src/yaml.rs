@@ -331,9 +331,9 @@ impl<'a> Builder<'a> {
         if help.is_empty() { fault } else { fault.help(help) }
     }
 
-    /// The tab itself: the parser may stop at the end of the line before it.
+    /// The tab itself: the parser may stop behind it, or at the end of the line before it.
     fn next_tab(&self, marker: &Marker) -> Option<Place> {
-        let offset = marker.byte_offset()?;
+        let offset = self.text.get(..marker.byte_offset()?)?.rfind('\n').map_or(0, |newline| newline + 1);
         let tab = offset + self.text.get(offset..)?.find('\t')?;
         let before = self.text.get(..tab)?;
         let start = before.rfind('\n').map_or(0, |newline| newline + 1);

@@ -41,7 +41,7 @@ impl Evidence {
         let Some(map) = node.as_map(&["incident", "healthy", "wire", "pick"], faults) else { return Self::default() };
         let wire = map.get("wire").and_then(|node| node.as_map(&["incident", "healthy"], faults));
         let wire = wire.map(|wire| pair(wire, base, faults)).unwrap_or_default();
-        if map.get("incident").is_none() && wire.incident.is_empty() && !is_withdrawn {
+        if map.get("incident").is_none() && !map.misspells("incident") && wire.incident.is_empty() && !is_withdrawn {
             let fault = Fault::new("key `incident` is missing").at(map.place.clone());
             faults.push(fault.help("add `incident: incident.otlp.jsonl`, the trace of the request that went wrong"));
         }

@@ -60,7 +60,7 @@ pub struct MissingField {
 pub(super) fn tests(page: Map<'_>, is_withdrawn: bool, faults: &mut Faults) -> Vec<Test> {
     let claims = ["tests", "fields_missing", "signals_late"];
     let is_empty = |node: &Node| node.is_null() || matches!(&node.value, Yaml::List(items) if items.is_empty());
-    if !is_withdrawn && claims.iter().all(|name| page.get(name).is_none_or(is_empty)) {
+    if !is_withdrawn && claims.iter().all(|name| page.get(name).is_none_or(is_empty) && !page.misspells(name)) {
         let fault = Fault::new("no case in this file: it has no `tests`, `fields_missing` or `signals_late`").at(page.place.clone());
         faults.push(fault.help("say what would have caught the incident, as in `tests: [{name: short, expect: \"output.words <= 200\"}]`"));
     }
@@ -99,8 +99,12 @@ fn expectation(node: &Node, faults: &mut Faults) -> Option<Node> {
 }
 
 fn gate(node: &Node, faults: &mut Faults) -> Option<Gate> {
+    if node.scalar() == Some("every") {
+        return Some(Gate::Every);
+    }
     if !matches!(node.value, Yaml::Map(_)) {
-        return node.as_choice(&[("every", Gate::Every)], faults);
+        faults.push(node.unexpected("`every` or `{rate: 0.95}`"));
+        return None;
     }
     let node = node.as_map(&["rate"], faults)?.require("rate", faults)?;
     let rate = node.as_number(faults)?;

@@ -8,6 +8,9 @@ use crate::postmortem::{check_variable, field_name};
 use crate::yaml::{Date, Map, Node, Spanned, Yaml, quote};
 use regex::{Regex, RegexBuilder};
 
+/// Votes of a judge, unless the project says otherwise.
+const DEFAULT_VOTES: u32 = 3;
+
 /// A way to talk to a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Api {
@@ -35,9 +38,9 @@ pub struct Model {
 }
 
 impl Model {
-    /// Whether the provider is built in or one of these.
-    pub(super) fn check_provider(&self, providers: &[Provider]) -> Result<(), Fault> {
-        let known: Vec<&str> = Api::ALL.iter().map(|(name, _)| *name).chain(providers.iter().map(|p| p.name.value.as_str())).collect();
+    /// Whether the provider is built in or one of those written under `providers`.
+    pub(super) fn check_provider(&self, written: &[&str]) -> Result<(), Fault> {
+        let known: Vec<&str> = Api::ALL.iter().map(|(name, _)| *name).chain(written.iter().copied()).collect();
         if known.contains(&self.provider.as_str()) {
             return Ok(());
         }
@@ -195,7 +198,7 @@ fn key(node: &Node, faults: &mut Faults) -> Option<Spanned<String>> {
 pub(super) fn judge(node: &Node, faults: &mut Faults) -> Option<Judge> {
     let map = node.as_map(&["model", "votes"], faults)?;
     let model = map.require("model", faults).and_then(|node| model(node, faults));
-    let votes = map.get("votes").and_then(|node| node.as_whole(1, 99, faults)).unwrap_or(1);
+    let votes = map.get("votes").and_then(|node| node.as_whole(1, 99, faults)).unwrap_or(DEFAULT_VOTES);
     if let Some(node) = map.get("votes").filter(|_| votes % 2 == 0) {
         faults.push(node.fault(format!("{votes} votes can tie")).help(format!("write `votes: {}`", votes + 1)));
     }

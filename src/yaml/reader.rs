@@ -30,7 +30,7 @@ impl Spanned<String> {
 pub fn quote(text: &str) -> String {
     let shown: String = text.chars().take(QUOTED_CHARS).collect();
     let more = if shown.len() < text.len() { "…" } else { "" };
-    format!("`{}{more}`", shown.escape_debug().to_string().replace("\\'", "'").replace("\\\"", "\""))
+    format!("`{}{more}`", disk::one_line(&shown))
 }
 
 /// A map whose keys were checked.
@@ -39,6 +39,7 @@ pub struct Map<'a> {
     /// Where the map begins.
     pub place: &'a Place,
     entries: &'a [(Key, Node)],
+    known: &'a [&'a str],
 }
 
 impl<'a> Map<'a> {
@@ -50,10 +51,16 @@ impl<'a> Map<'a> {
     /// The value of a key, or a fault that it is missing.
     pub fn require(&self, name: &str, faults: &mut Faults) -> Option<&'a Node> {
         let node = self.get(name);
-        if node.is_none() {
+        if node.is_none() && !self.misspells(name) {
             faults.push(Fault::new(format!("key `{name}` is missing")).at(self.place.clone()).help(format!("add `{name}: …`")));
         }
         node
+    }
+
+    /// Whether an unknown key, which is a fault of its own, was probably meant to be this one.
+    pub fn misspells(&self, name: &str) -> bool {
+        let mut unknown = self.entries().filter(|(key, _)| !self.known.contains(&key.name.as_str()));
+        unknown.any(|(key, _)| nearest(&key.name, self.known.iter().copied()) == Some(name))
     }
 
     /// The text of a key, if the key is there.
@@ -263,8 +270,8 @@ impl Node {
     }
 
     /// A map with known keys; any other is a fault, unless it begins with `x-`.
-    pub fn as_map<'a>(&'a self, known: &[&str], faults: &mut Faults) -> Option<Map<'a>> {
-        let map = self.as_any_map(faults)?;
+    pub fn as_map<'a>(&'a self, known: &'a [&'a str], faults: &mut Faults) -> Option<Map<'a>> {
+        let map = Map { known, ..self.as_any_map(faults)? };
         for (key, _) in map.entries().filter(|(key, _)| !known.contains(&key.name.as_str())) {
             faults.push(key.unknown(known));
         }
@@ -274,7 +281,7 @@ impl Node {
     /// A map with keys that a person chose.
     pub fn as_any_map<'a>(&'a self, faults: &mut Faults) -> Option<Map<'a>> {
         match &self.value {
-            Yaml::Map(entries) => Some(Map { place: &self.place, entries }),
+            Yaml::Map(entries) => Some(Map { place: &self.place, entries, known: &[] }),
             _ => self.push(None, "a map", faults),
         }
     }

@@ -146,8 +146,8 @@ fn duplicate_keys_name_both_lines_and_all_semantic_faults_come_at_once() {
 #[test]
 fn mistakes_are_named() {
     for (text, expected) in [
-        ("a:\n\tb: 1\n", "f:2:2: a tab where YAML needs spaces"),
-        ("a:\n  - b\n\t- c\n", "f:3:2: a tab where YAML needs spaces"),
+        ("a:\n\tb: 1\n", "f:2:1: a tab where YAML needs spaces"),
+        ("a:\n  - b\n\t- c\n", "f:3:1: a tab where YAML needs spaces"),
         ("a: 'x\nb: 2\n", "f:1:4: a quote that is never closed"),
         ("a: \"x\nb: 2\n", "f:1:4: a quote that is never closed"),
         ("a: 1\n---\nb: 2\n", "f:2:1: a second document begins here; a file holds one"),
