@@ -7,7 +7,7 @@ mod reader;
 mod scalar;
 mod time;
 
-pub use reader::{Map, Spanned, quote};
+pub use reader::{Map, Once, Spanned, quote};
 pub use time::{Date, Moment};
 
 use crate::fault::{Fault, Faults, Place};
@@ -132,6 +132,7 @@ struct Builder<'a> {
     root: Option<Node>,
     aliased: HashSet<usize>,
     anchors: HashMap<usize, Node>,
+    kept: usize,
     expanded: Weight,
     faults: Faults,
 }
@@ -139,7 +140,7 @@ struct Builder<'a> {
 impl<'a> Builder<'a> {
     fn new(file: &'a Utf8Path, text: &'a str, first_line: u32) -> Self {
         let (stack, anchors, expanded, faults) = (Vec::new(), HashMap::new(), Weight::default(), Faults::new());
-        Self { file, text, first_line, stack, root: None, aliased: aliased(text), anchors, expanded, faults }
+        Self { file, text, first_line, stack, root: None, aliased: aliased(text), anchors, kept: 0, expanded, faults }
     }
 
     fn run(&mut self) -> Result<(), Fault> {
@@ -293,11 +294,8 @@ impl<'a> Builder<'a> {
     /// Keeps a copy for aliases. Each kept one is expanded at least once, so what is beyond the budget now is beyond it later.
     fn keep(&mut self, anchor: usize, node: &Node) -> Result<(), Fault> {
         let weight = weigh(node);
-        if weight.nodes > limit::YAML_ALIAS_NODES || weight.bytes as u64 > limit::YAML_BYTES {
-            return Err(too_much().at(node.place.clone()));
-        }
-        let kept = self.anchors.values().map(|node| weigh(node).nodes).sum::<usize>();
-        if kept + weight.nodes > limit::YAML_ALIAS_NODES {
+        self.kept += weight.nodes;
+        if self.kept > limit::YAML_ALIAS_NODES || weight.bytes as u64 > limit::YAML_BYTES {
             return Err(too_much().at(node.place.clone()));
         }
         self.anchors.insert(anchor, node.clone());

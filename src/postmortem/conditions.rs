@@ -4,7 +4,7 @@ use crate::disk::{Reference, Root};
 use crate::fault::Place;
 use crate::fault::{Fault, Faults};
 use crate::limit;
-use crate::yaml::{self, Map, Node, Spanned, Yaml, quote};
+use crate::yaml::{self, Map, Node, Once, Spanned, Yaml, quote};
 use camino::Utf8Path;
 use serde_json::Value;
 use std::time::Duration;
@@ -217,15 +217,11 @@ fn json(text: &str, path: &Utf8Path, first_line: u32) -> Result<Node, Fault> {
 }
 
 fn documents(node: &Node, faults: &mut Faults) -> Vec<Document> {
-    let mut documents: Vec<Document> = Vec::new();
+    let (mut documents, mut once) = (Vec::new(), Once::default());
     for node in node.as_list(faults).unwrap_or_default() {
         let Some(document) = document(node, faults) else { continue };
-        match documents.iter().find(|known| known.id == document.id) {
-            Some(first) => {
-                let message = format!("document {} is written twice, first on line {}", quote(&document.id), first.place.line);
-                faults.push(node.fault(message));
-            }
-            None => documents.push(document),
+        if once.is_first(&document.id, &document.place, faults) {
+            documents.push(document);
         }
     }
     documents

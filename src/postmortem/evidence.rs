@@ -2,7 +2,7 @@
 
 use crate::disk::Reference;
 use crate::fault::{Fault, Faults};
-use crate::yaml::{Map, Node, Spanned};
+use crate::yaml::{Map, Node, Once, Spanned};
 use camino::Utf8Path;
 
 /// Files of the incident, and files of healthy runs.
@@ -54,12 +54,11 @@ fn pair(map: Map<'_>, base: &Utf8Path, faults: &mut Faults) -> Pair {
 }
 
 fn files(node: Option<&Node>, base: &Utf8Path, faults: &mut Faults) -> Vec<Reference> {
-    let mut files: Vec<Reference> = Vec::new();
+    let (mut files, mut once) = (Vec::new(), Once::default());
     for node in node.map(Node::one_or_more).unwrap_or_default() {
         let Some(file) = node.as_reference(base, faults) else { continue };
-        match files.iter().find(|known| known.path == file.path) {
-            Some(first) => faults.push(node.fault(format!("the file is named twice, first on line {}", first.place.line))),
-            None => files.push(file),
+        if once.is_first(file.path.as_str(), &file.place, faults) {
+            files.push(file);
         }
     }
     files

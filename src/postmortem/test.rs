@@ -3,7 +3,7 @@
 use super::check_name;
 use crate::fault::{Fault, Faults, suggest};
 use crate::field::{self, On};
-use crate::yaml::{Map, Node, Spanned, Yaml, quote};
+use crate::yaml::{Map, Node, Once, Spanned, Yaml, quote};
 use std::time::Duration;
 
 /// How many trials of a test must hold.
@@ -146,12 +146,12 @@ fn share(node: &Node, faults: &mut Faults) -> Option<f64> {
 }
 
 pub(super) fn fields(node: Option<&Node>, faults: &mut Faults) -> Vec<MissingField> {
-    let mut fields: Vec<MissingField> = Vec::new();
+    let (mut fields, mut once) = (Vec::new(), Once::default());
     for node in node.and_then(|node| node.as_list(faults)).unwrap_or_default() {
         let Some(field) = missing_field(node, faults) else { continue };
-        match fields.iter().find(|known| known.field.value == field.field.value && known.on == field.on) {
-            Some(first) => faults.push(field.field.repeats(&first.field.place)),
-            None => fields.push(field),
+        let name = if field.on == On::Any { field.field.value.clone() } else { format!("{} on {}", field.field.value, field.on) };
+        if once.is_first(&name, &field.field.place, faults) {
+            fields.push(field);
         }
     }
     fields
@@ -185,11 +185,8 @@ fn name(map: Map<'_>, faults: &mut Faults) -> Option<Spanned<String>> {
 }
 
 fn unique<'a>(names: impl Iterator<Item = &'a Spanned<String>>, faults: &mut Faults) {
-    let mut seen: Vec<&Spanned<String>> = Vec::new();
+    let mut once = Once::default();
     for name in names {
-        match seen.iter().find(|known| known.value == name.value) {
-            Some(first) => faults.push(name.repeats(&first.place)),
-            None => seen.push(name),
-        }
+        once.is_first(&name.value, &name.place, faults);
     }
 }

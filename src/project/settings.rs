@@ -5,7 +5,7 @@ use crate::fault::{Fault, Faults, suggest};
 use crate::field;
 use crate::limit;
 use crate::postmortem::{check_variable, field_name};
-use crate::yaml::{Date, Map, Node, Spanned, Yaml, quote};
+use crate::yaml::{Date, Map, Node, Once, Spanned, Yaml, quote};
 use regex::{Regex, RegexBuilder};
 
 /// Votes of a judge, unless the project says otherwise.
@@ -270,12 +270,11 @@ pub(super) fn budget(node: &Node, faults: &mut Faults) -> Budget {
 pub(super) fn telemetry(node: &Node, faults: &mut Faults) -> Telemetry {
     let Some(map) = node.as_map(&["require", "waive", "aliases"], faults) else { return Telemetry::default() };
     let require = map.get("require").map(|node| require(node, faults)).unwrap_or_default();
-    let mut waive: Vec<Waiver> = Vec::new();
+    let (mut waive, mut once) = (Vec::new(), Once::default());
     for node in map.get("waive").and_then(|node| node.as_list(faults)).unwrap_or_default() {
         let Some(waiver) = waiver(node, faults) else { continue };
-        match waive.iter().find(|known| known.field.value == waiver.field.value) {
-            Some(first) => faults.push(waiver.field.repeats(&first.field.place)),
-            None => waive.push(waiver),
+        if once.is_first(&waiver.field.value, &waiver.field.place, faults) {
+            waive.push(waiver);
         }
     }
     Telemetry { require, waive, aliases: aliases(map, faults) }

@@ -4,6 +4,7 @@ use super::{Date, Key, Moment, Node, Yaml, scalar, time};
 use crate::disk::{self, Reference};
 use crate::fault::{Fault, Faults, Place, nearest, suggest};
 use camino::Utf8Path;
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// Characters of a value that a message quotes.
@@ -18,11 +19,20 @@ pub struct Spanned<T> {
     pub place: Place,
 }
 
-impl Spanned<String> {
-    /// The fault that the same text was already written at another place of the file.
-    pub fn repeats(&self, first: &Place) -> Fault {
-        let message = format!("{} is written twice, first on line {}", quote(&self.value), first.line);
-        Fault::new(message).at(self.place.clone()).help("rename or remove one of the two")
+/// Texts that may be written once each.
+#[derive(Debug, Default)]
+pub struct Once(HashMap<String, Place>);
+
+impl Once {
+    /// Whether the text is written for the first time; a repetition is a fault that names the first line.
+    pub fn is_first(&mut self, text: &str, place: &Place, faults: &mut Faults) -> bool {
+        let Some(first) = self.0.get(text) else {
+            self.0.insert(text.to_owned(), place.clone());
+            return true;
+        };
+        let message = format!("{} is written twice, first on line {}", quote(text), first.line);
+        faults.push(Fault::new(message).at(place.clone()).help("rename or remove one of the two"));
+        false
     }
 }
 
@@ -258,12 +268,11 @@ impl Node {
 
     /// The texts of a list, or the one text that stands for a list of one; each once.
     pub fn as_texts(&self, faults: &mut Faults) -> Vec<Spanned<String>> {
-        let mut texts: Vec<Spanned<String>> = Vec::new();
+        let (mut texts, mut once) = (Vec::new(), Once::default());
         for node in self.one_or_more() {
             let Some(text) = node.as_spanned(faults) else { continue };
-            match texts.iter().find(|known| known.value == text.value) {
-                Some(first) => faults.push(text.repeats(&first.place)),
-                None => texts.push(text),
+            if once.is_first(&text.value, &text.place, faults) {
+                texts.push(text);
             }
         }
         texts

@@ -166,7 +166,7 @@ fn mistakes_are_named() {
         ("a: \"\\d\"\n", "f:1:4: an unknown escape in double quotes"),
         ("a: [a, b]]\n", "f:1:10: a closing bracket without an opening one"),
         ("a: [a, b\n", "f:1:4: `[` is not closed"),
-        ("a: [a, b}\n", "f:1:9: `[` is closed by `}`"),
+        ("a: [a, b}\n", "f:1:4: `[` is closed by `}`"),
         ("", "f:1:1: nothing is written here, or only comments"),
         ("# only\n\n# this\n", "f:1:1: nothing is written here, or only comments"),
         ("a: 1\n<<<<<<< HEAD\nb: 1\n=======\nb: 2\n>>>>>>> x\n", "f:2:1: merge-conflict marker `<<<<<<<`"),
