@@ -10,6 +10,9 @@ use std::time::Duration;
 /// Characters of a value that a message quotes.
 const QUOTED_CHARS: usize = 80;
 
+/// Unknown keys of one map that are compared with the known ones; the rest is only counted.
+const UNKNOWN_KEYS: usize = 50;
+
 /// A value with the place where a person wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Spanned<T> {
@@ -69,8 +72,12 @@ impl<'a> Map<'a> {
 
     /// Whether an unknown key, which is a fault of its own, was probably meant to be this one.
     pub fn misspells(&self, name: &str) -> bool {
-        let mut unknown = self.entries().filter(|(key, _)| !self.known.contains(&key.name.as_str()));
-        unknown.any(|(key, _)| nearest(&key.name, self.known.iter().copied()) == Some(name))
+        self.unknown().take(UNKNOWN_KEYS).any(|key| nearest(&key.name, self.known.iter().copied()) == Some(name))
+    }
+
+    fn unknown(&self) -> impl Iterator<Item = &'a Key> {
+        let known = self.known;
+        self.entries().map(|(key, _)| key).filter(move |key| !known.contains(&key.name.as_str()))
     }
 
     /// The text of a key, if the key is there.
@@ -281,8 +288,12 @@ impl Node {
     /// A map with known keys; any other is a fault, unless it begins with `x-`.
     pub fn as_map<'a>(&'a self, known: &'a [&'a str], faults: &mut Faults) -> Option<Map<'a>> {
         let map = Map { known, ..self.as_any_map(faults)? };
-        for (key, _) in map.entries().filter(|(key, _)| !known.contains(&key.name.as_str())) {
+        for key in map.unknown().take(UNKNOWN_KEYS) {
             faults.push(key.unknown(known));
+        }
+        if let Some(key) = map.unknown().nth(UNKNOWN_KEYS) {
+            let more = map.unknown().count() - UNKNOWN_KEYS;
+            faults.push(key.fault(format!("{more} more unknown keys from here on")));
         }
         Some(map)
     }

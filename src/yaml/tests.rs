@@ -245,6 +245,15 @@ fn readers_name_what_they_found_and_go_on() {
 }
 
 #[test]
+fn a_flood_of_unknown_keys_is_counted() {
+    let node = read(&(0..1000).map(|index| format!("k{index}: 1\n")).collect::<String>());
+    let mut faults = Faults::new();
+    node.as_map(&["known"], &mut faults);
+    assert_eq!(faults.iter().count(), 51);
+    assert_eq!(faults.iter().last().unwrap().to_string(), "f.yaml:51:1: 950 more unknown keys from here on");
+}
+
+#[test]
 fn texts_are_quoted_on_one_line_and_clipped() {
     assert_eq!(quote("it's \"x\"\n\u{1b}[31m"), "`it's \"x\"\\n\\u{1b}[31m`");
     assert_eq!(quote(&"é".repeat(100)), format!("`{}…`", "é".repeat(80)));
