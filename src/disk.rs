@@ -314,7 +314,13 @@ fn reason(error: &io::Error) -> String {
 }
 
 fn shown(path: &Utf8Path) -> String {
-    format!("`{}`", path.as_str().escape_debug())
+    format!("`{}`", one_line(path.as_str()))
+}
+
+/// A text in which nothing invisible is left: control and format characters are escaped.
+pub(crate) fn one_line(text: &str) -> String {
+    let escaped = text.escape_debug().to_string();
+    escaped.replace("\\'", "'").replace("\\\"", "\"").replace("\\\\", "\\")
 }
 
 /// Bytes as text without a byte-order mark and with `\n` line ends; what is not UTF-8 is refused with its place.

@@ -172,6 +172,10 @@ impl From<Fault> for Faults {
 
 /// The known name nearest to a misspelt one, if one is near enough to be meant.
 pub fn nearest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // The distance costs time and space by the product of the lengths, and no known name is this long.
+    if found.len() > 200 {
+        return None;
+    }
     let found = found.to_lowercase();
     known
         .into_iter()

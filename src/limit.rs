@@ -2,6 +2,8 @@
 
 /// Bytes of one YAML file or front matter.
 pub const YAML_BYTES: u64 = 1 << 20;
+/// Bytes of one postmortem, front matter and body.
+pub const MARKDOWN_BYTES: u64 = 8 << 20;
 /// Nesting of YAML nodes.
 pub const YAML_DEPTH: usize = 64;
 /// Nodes that YAML aliases may expand to, over one file.
@@ -30,6 +32,8 @@ pub const JUNIT_CASES: usize = 4_000;
 pub const SECRET_BYTES: usize = 6;
 /// Model calls of one conversation, unless the target says otherwise.
 pub const MAX_TURNS: u32 = 16;
+/// Conversations that run at once, unless the project says otherwise.
+pub const CONCURRENCY: u32 = 16;
 /// Characters of a case id.
 pub const ID_CHARS: usize = 100;
 /// Bytes of a value that a terminal report shows before it is clipped.
@@ -40,6 +44,7 @@ pub const SHOWN_VERBOSE_BYTES: usize = 16 << 10;
 /// Every limit with its name and unit, as `relapse doctor` prints them.
 pub const ALL: &[(&str, u64, &str)] = &[
     ("YAML file or front matter", YAML_BYTES, "bytes"),
+    ("postmortem", MARKDOWN_BYTES, "bytes"),
     ("YAML nesting", YAML_DEPTH as u64, "levels"),
     ("YAML alias expansion", YAML_ALIAS_NODES as u64, "nodes"),
     ("trace or wire file, decompressed", TRACE_BYTES, "bytes"),
@@ -54,6 +59,7 @@ pub const ALL: &[(&str, u64, &str)] = &[
     ("test cases of a JUnit file", JUNIT_CASES as u64, "cases"),
     ("shortest secret", SECRET_BYTES as u64, "bytes"),
     ("turns of a conversation (default)", MAX_TURNS as u64, "model calls"),
+    ("conversations at once (default)", CONCURRENCY as u64, "conversations"),
     ("case id", ID_CHARS as u64, "characters"),
     ("value shown on a terminal", SHOWN_BYTES as u64, "bytes"),
     ("value shown on a terminal, verbose", SHOWN_VERBOSE_BYTES as u64, "bytes"),

@@ -7,7 +7,7 @@ mod reader;
 mod scalar;
 mod time;
 
-pub use reader::{Map, Spanned, quote};
+pub use reader::{Map, Once, Spanned, quote};
 pub use time::{Date, Moment};
 
 use crate::fault::{Fault, Faults, Place};
@@ -140,6 +140,7 @@ struct Builder<'a> {
     root: Option<Node>,
     aliased: HashSet<usize>,
     anchors: HashMap<usize, Node>,
+    kept: usize,
     expanded: Weight,
     faults: Faults,
 }
@@ -147,7 +148,7 @@ struct Builder<'a> {
 impl<'a> Builder<'a> {
     fn new(file: &'a Utf8Path, text: &'a str, first_line: u32) -> Self {
         let (stack, anchors, expanded, faults) = (Vec::new(), HashMap::new(), Weight::default(), Faults::new());
-        Self { file, text, first_line, stack, root: None, aliased: aliased(text), anchors, expanded, faults }
+        Self { file, text, first_line, stack, root: None, aliased: aliased(text), anchors, kept: 0, expanded, faults }
     }
 
     fn run(&mut self) -> Result<(), Fault> {
@@ -301,11 +302,8 @@ impl<'a> Builder<'a> {
     /// Keeps a copy for aliases. Each kept one is expanded at least once, so what is beyond the budget now is beyond it later.
     fn keep(&mut self, anchor: usize, node: &Node) -> Result<(), Fault> {
         let weight = weigh(node);
-        if weight.nodes > limit::YAML_ALIAS_NODES || weight.bytes as u64 > limit::YAML_BYTES {
-            return Err(too_much().at(node.place.clone()));
-        }
-        let kept = self.anchors.values().map(|node| weigh(node).nodes).sum::<usize>();
-        if kept + weight.nodes > limit::YAML_ALIAS_NODES {
+        self.kept += weight.nodes;
+        if self.kept > limit::YAML_ALIAS_NODES || weight.bytes as u64 > limit::YAML_BYTES {
             return Err(too_much().at(node.place.clone()));
         }
         self.anchors.insert(anchor, node.clone());
@@ -333,8 +331,20 @@ impl<'a> Builder<'a> {
 
     fn syntax(&self, error: &ScanError) -> Fault {
         let (message, help) = explain(error.kind());
-        let fault = Fault::new(message).at(self.place(*error.marker()));
+        let is_tab = message.starts_with("a tab");
+        let place = is_tab.then(|| self.next_tab(error.marker())).flatten().unwrap_or_else(|| self.place(*error.marker()));
+        let fault = Fault::new(message).at(place);
         if help.is_empty() { fault } else { fault.help(help) }
+    }
+
+    /// The tab itself: the parser may stop behind it, or at the end of the line before it.
+    fn next_tab(&self, marker: &Marker) -> Option<Place> {
+        let offset = self.text.get(..marker.byte_offset()?)?.rfind('\n').map_or(0, |newline| newline + 1);
+        let tab = offset + self.text.get(offset..)?.find('\t')?;
+        let before = self.text.get(..tab)?;
+        let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = before.matches('\n').count() + 1;
+        Some(place(self.file, self.first_line, line, before.get(start..)?.chars().count() + 1))
     }
 }
 

@@ -1,14 +1,20 @@
 //! Readers: a node as the text, number, list or map that is expected, else a fault with its place, and on we go.
 
 use super::{Date, Key, Moment, Node, Yaml, scalar, time};
+use crate::disk::{self, Reference};
 use crate::fault::{Fault, Faults, Place, nearest, suggest};
+use camino::Utf8Path;
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// Characters of a value that a message quotes.
 const QUOTED_CHARS: usize = 80;
 
+/// Unknown keys of one map that are compared with the known ones; the rest is only counted.
+const UNKNOWN_KEYS: usize = 50;
+
 /// A value with the place where a person wrote it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Spanned<T> {
     /// The value.
     pub value: T,
@@ -16,11 +22,28 @@ pub struct Spanned<T> {
     pub place: Place,
 }
 
+/// Texts that may be written once each.
+#[derive(Debug, Default)]
+pub struct Once(HashMap<String, Place>);
+
+impl Once {
+    /// Whether the text is written for the first time; a repetition is a fault that names the first line.
+    pub fn is_first(&mut self, text: &str, place: &Place, faults: &mut Faults) -> bool {
+        let Some(first) = self.0.get(text) else {
+            self.0.insert(text.to_owned(), place.clone());
+            return true;
+        };
+        let message = format!("{} is written twice, first on line {}", quote(text), first.line);
+        faults.push(Fault::new(message).at(place.clone()).help("rename or remove one of the two"));
+        false
+    }
+}
+
 /// A text in backticks, on one line and clipped, as messages quote what was found.
 pub fn quote(text: &str) -> String {
     let shown: String = text.chars().take(QUOTED_CHARS).collect();
     let more = if shown.len() < text.len() { "…" } else { "" };
-    format!("`{}{more}`", shown.escape_debug().to_string().replace("\\'", "'").replace("\\\"", "\""))
+    format!("`{}{more}`", disk::one_line(&shown))
 }
 
 /// A map whose keys were checked.
@@ -29,6 +52,7 @@ pub struct Map<'a> {
     /// Where the map begins.
     pub place: &'a Place,
     entries: &'a [(Key, Node)],
+    known: &'a [&'a str],
 }
 
 impl<'a> Map<'a> {
@@ -40,10 +64,20 @@ impl<'a> Map<'a> {
     /// The value of a key, or a fault that it is missing.
     pub fn require(&self, name: &str, faults: &mut Faults) -> Option<&'a Node> {
         let node = self.get(name);
-        if node.is_none() {
+        if node.is_none() && !self.misspells(name) {
             faults.push(Fault::new(format!("key `{name}` is missing")).at(self.place.clone()).help(format!("add `{name}: …`")));
         }
         node
+    }
+
+    /// Whether an unknown key, which is a fault of its own, was probably meant to be this one.
+    pub fn misspells(&self, name: &str) -> bool {
+        self.unknown().take(UNKNOWN_KEYS).any(|key| nearest(&key.name, self.known.iter().copied()) == Some(name))
+    }
+
+    fn unknown(&self) -> impl Iterator<Item = &'a Key> {
+        let known = self.known;
+        self.entries().map(|(key, _)| key).filter(move |key| !known.contains(&key.name.as_str()))
     }
 
     /// The text of a key, if the key is there.
@@ -185,6 +219,13 @@ impl Node {
         self.push(duration, "seconds, or a duration with a unit as in `200ms`", faults)
     }
 
+    /// A file that is named here, confined by its name to `base` (see [`disk::confine`]).
+    pub fn as_reference(&self, base: &Utf8Path, faults: &mut Faults) -> Option<Reference> {
+        let written = self.push(self.scalar(), "a path", faults)?;
+        let path = disk::confine(base, written).map_err(|fault| fault.at(self.place.clone()));
+        faults.take(path).map(|path| Reference { path, place: self.place.clone() })
+    }
+
     /// A date, as in `2026-12-31`.
     pub fn as_date(&self, faults: &mut Faults) -> Option<Date> {
         self.push(self.scalar().and_then(Date::parse), "a date as in `2026-12-31`", faults)
@@ -208,7 +249,7 @@ impl Node {
             return Some(*value);
         }
         let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-        let fault = self.fault(format!("expected {}, found {}", names.join(", "), quote(text)));
+        let fault = self.fault(format!("expected one of {}; found {}", names.join(", "), quote(text)));
         faults.push(match nearest(text, names) {
             Some(name) => fault.help(format!("did you mean `{name}`?")),
             None => fault,
@@ -234,22 +275,25 @@ impl Node {
 
     /// The texts of a list, or the one text that stands for a list of one; each once.
     pub fn as_texts(&self, faults: &mut Faults) -> Vec<Spanned<String>> {
-        let mut texts: Vec<Spanned<String>> = Vec::new();
+        let (mut texts, mut once) = (Vec::new(), Once::default());
         for node in self.one_or_more() {
             let Some(text) = node.as_spanned(faults) else { continue };
-            match texts.iter().find(|known| known.value == text.value) {
-                Some(first) => faults.push(repeated(&text, &first.place)),
-                None => texts.push(text),
+            if once.is_first(&text.value, &text.place, faults) {
+                texts.push(text);
             }
         }
         texts
     }
 
     /// A map with known keys; any other is a fault, unless it begins with `x-`.
-    pub fn as_map<'a>(&'a self, known: &[&str], faults: &mut Faults) -> Option<Map<'a>> {
-        let map = self.as_any_map(faults)?;
-        for (key, _) in map.entries().filter(|(key, _)| !known.contains(&key.name.as_str())) {
+    pub fn as_map<'a>(&'a self, known: &'a [&'a str], faults: &mut Faults) -> Option<Map<'a>> {
+        let map = Map { known, ..self.as_any_map(faults)? };
+        for key in map.unknown().take(UNKNOWN_KEYS) {
             faults.push(key.unknown(known));
+        }
+        if let Some(key) = map.unknown().nth(UNKNOWN_KEYS) {
+            let more = map.unknown().count() - UNKNOWN_KEYS;
+            faults.push(key.fault(format!("{more} more unknown keys from here on")));
         }
         Some(map)
     }
@@ -257,13 +301,8 @@ impl Node {
     /// A map with keys that a person chose.
     pub fn as_any_map<'a>(&'a self, faults: &mut Faults) -> Option<Map<'a>> {
         match &self.value {
-            Yaml::Map(entries) => Some(Map { place: &self.place, entries }),
+            Yaml::Map(entries) => Some(Map { place: &self.place, entries, known: &[] }),
             _ => self.push(None, "a map", faults),
         }
     }
-}
-
-/// The fault that a text was already written elsewhere in the same file.
-pub(crate) fn repeated(text: &Spanned<String>, first: &Place) -> Fault {
-    Fault::new(format!("{} is written twice, first on line {}", quote(&text.value), first.line)).at(text.place.clone())
 }

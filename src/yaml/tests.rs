@@ -146,8 +146,8 @@ fn duplicate_keys_name_both_lines_and_all_semantic_faults_come_at_once() {
 #[test]
 fn mistakes_are_named() {
     for (text, expected) in [
-        ("a:\n\tb: 1\n", "f:2:2: a tab where YAML needs spaces"),
-        ("a:\n  - b\n\t- c\n", "f:3:2: a tab where YAML needs spaces"),
+        ("a:\n\tb: 1\n", "f:2:1: a tab where YAML needs spaces"),
+        ("a:\n  - b\n\t- c\n", "f:3:1: a tab where YAML needs spaces"),
         ("a: 'x\nb: 2\n", "f:1:4: a quote that is never closed"),
         ("a: \"x\nb: 2\n", "f:1:4: a quote that is never closed"),
         ("a: 1\n---\nb: 2\n", "f:2:1: a second document begins here; a file holds one"),
@@ -166,7 +166,7 @@ fn mistakes_are_named() {
         ("a: \"\\d\"\n", "f:1:4: an unknown escape in double quotes"),
         ("a: [a, b]]\n", "f:1:10: a closing bracket without an opening one"),
         ("a: [a, b\n", "f:1:4: `[` is not closed"),
-        ("a: [a, b}\n", "f:1:9: `[` is closed by `}`"),
+        ("a: [a, b}\n", "f:1:4: `[` is closed by `}`"),
         ("", "f:1:1: nothing is written here, or only comments"),
         ("# only\n\n# this\n", "f:1:1: nothing is written here, or only comments"),
         ("a: 1\n<<<<<<< HEAD\nb: 1\n=======\nb: 2\n>>>>>>> x\n", "f:2:1: merge-conflict marker `<<<<<<<`"),
@@ -223,8 +223,34 @@ fn readers_name_what_they_found_and_go_on() {
     get("i").as_date(&mut faults);
     get("a").as_moment(&mut faults);
     map.require("k", &mut faults);
-    let found: Vec<String> = faults.iter().map(|fault| format!("{fault} | {}", fault.help.as_deref().unwrap_or(""))).collect();
-    insta::assert_snapshot!(found.join("\n"), @r"");
+    let found: Vec<String> =
+        faults.iter().map(|fault| format!("{fault} | {}", fault.help.as_deref().unwrap_or("")).trim_end().to_owned()).collect();
+    insta::assert_snapshot!(found.join("\n"), @r"
+    f.yaml:1:4: expected a list, found the text `x` |
+    f.yaml:2:4: expected a text, found a list |
+    f.yaml:3:4: expected a number, found a map |
+    f.yaml:4:1: expected a list, found nothing | write a value, or remove the key
+    f.yaml:5:4: expected a number, found the text `12` | remove the quotes
+    f.yaml:6:4: expected `true` or `false`, found the text `yes` | write `true` or `false`
+    f.yaml:7:4: expected a text, found an empty one | write a value, or remove the key
+    f.yaml:8:4: expected a whole number from 1 to 10, found the number `1.5` |
+    f.yaml:9:4: expected a map, found the number `70000` |
+    f.yaml:1:4: expected one of y, zebra; found `x` | did you mean `y`?
+    f.yaml:3:5: unknown key `d` | did you mean `e`?
+    f.yaml:2:4: expected a duration with a unit, as in `30s`, `15m`, `2h` or `1d`, found a list |
+    f.yaml:8:4: expected a date as in `2026-12-31`, found the number `1.5` |
+    f.yaml:1:4: expected a time with an offset, found the text `x` | write it as in `2026-03-14T07:55Z`, `2026-03-14T08:55+01:00` or `+30m` after onset
+    f.yaml:1:1: key `k` is missing | add `k: …`
+    ");
+}
+
+#[test]
+fn a_flood_of_unknown_keys_is_counted() {
+    let node = read(&(0..1000).map(|index| format!("k{index}: 1\n")).collect::<String>());
+    let mut faults = Faults::new();
+    node.as_map(&["known"], &mut faults);
+    assert_eq!(faults.iter().count(), 51);
+    assert_eq!(faults.iter().last().unwrap().to_string(), "f.yaml:51:1: 950 more unknown keys from here on");
 }
 
 #[test]
