@@ -1,1 +1,255 @@
-//! Compiling a postmortem, and the proof.
+//! Compiling a postmortem into a case, and the proof that it would have caught its incident.
+
+mod late;
+mod material;
+mod proof;
+
+use crate::canonical;
+use crate::case::{Case, Compiled, Side, Status, WireFiles};
+use crate::check::Check;
+use crate::disk::{Reference, Root};
+use crate::evidence::Evidence;
+use crate::fault::{Fault, Faults, Place};
+use crate::field;
+use crate::limit;
+use crate::mapping::Mapping;
+use crate::postmortem::{self, Gate, Postmortem};
+use crate::project::Project;
+use crate::redact::Redactor;
+use crate::request::Request;
+use crate::signal::Signals;
+use crate::suite::postmortem_digest;
+use camino::Utf8Path;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// One line of the proof table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// `test`, `field` or `signal`.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+    /// What it proved to be.
+    pub proof: crate::case::Proof,
+    /// What happened on the incident and when healthy.
+    pub detail: String,
+    /// Where it is written.
+    pub place: Place,
+}
+
+/// A compiled postmortem with its proof.
+#[derive(Debug)]
+pub struct Compilation {
+    /// The case.
+    pub case: Case,
+    /// Every claim, in the order written.
+    pub claims: Vec<Claim>,
+    /// What is accepted, but a person should know.
+    pub warnings: Vec<Fault>,
+}
+
+/// The mapping with the project's aliases.
+///
+/// # Errors
+/// An alias for a field that does not exist.
+pub fn mapping(project: &Project) -> Result<Mapping, Fault> {
+    let aliases = project.telemetry.aliases.iter();
+    let by_field: BTreeMap<String, Vec<String>> =
+        aliases.map(|(field, keys)| (field.value.clone(), keys.iter().map(|key| key.value.clone()).collect())).collect();
+    Mapping::with_aliases(&by_field)
+}
+
+/// The digest of the project's aliases, which decide what a field is; none without any.
+pub fn telemetry_digest(project: &Project) -> Option<String> {
+    let aliases: Map<String, Value> = project
+        .telemetry
+        .aliases
+        .iter()
+        .map(|(field, keys)| (field.value.clone(), keys.iter().map(|key| Value::from(key.value.as_str())).collect()))
+        .collect();
+    (!aliases.is_empty()).then(|| canonical::digest(canonical::json(&Value::Object(aliases)).as_bytes()))
+}
+
+/// Compiles one postmortem; pure but for reading its evidence.
+///
+/// # Errors
+/// Everything that is wrong with it, each with its line: unreadable evidence, secrets in it, mistakes in checks, claims
+/// that are not so, and a postmortem that proves nothing.
+pub fn compile(root: &Root, project: &Project, mapping: &Mapping, postmortem: &Postmortem) -> Result<Compilation, Faults> {
+    let mut faults = Faults::new();
+    let read = Read::new(root, postmortem, mapping, &mut faults);
+    let Some(read) = read else { return Err(faults.into_result(()).err().unwrap_or_default()) };
+    let mut warnings = Vec::new();
+    let material = material::Material::gather(root, postmortem, &read, &mut faults);
+    let proof = proof::Proof::of(root, postmortem, &read, mapping, &mut faults);
+    material.check_targets(root, project, postmortem, &mut faults);
+    if proof.proves_nothing() && faults.is_empty() {
+        let fault = Fault::new("nothing in this postmortem is proved").at(postmortem.title.place.clone());
+        faults.push(fault.help("at least one test, field or signal must fail on the incident and hold when healthy"));
+    }
+    warnings.extend(proof.warnings());
+    let case = Case {
+        id: postmortem.id.clone(),
+        compiled: read.compiled(root, project, postmortem, &mut faults),
+        title: postmortem.title.value.clone(),
+        class: postmortem.class.value.clone(),
+        severity: postmortem.severity.word().to_string(),
+        status: status(&postmortem.status),
+        targets: postmortem.targets.iter().flatten().map(|target| target.value.clone()).collect(),
+        input: material.input,
+        documents: material.documents,
+        tools: material.tools,
+        tool_results: material.tool_results,
+        conditions: material.conditions,
+        wire: wire_files(postmortem),
+        incident: side(&read.incidents, &proof.compared_fields),
+        healthy: (!read.healthy.is_empty()).then(|| side(&read.healthy, &proof.compared_fields)),
+        fields: proof.fields,
+        tests: proof.tests,
+        signals: proof.signals,
+    };
+    faults.into_result(Compilation { case, claims: proof.claims, warnings })
+}
+
+fn status(status: &postmortem::Status) -> Status {
+    match status {
+        postmortem::Status::Open => Status::Open,
+        postmortem::Status::Muted { until, why } => Status::Muted { until: until.to_string(), why: why.clone() },
+        postmortem::Status::Active | postmortem::Status::Withdrawn => Status::Active,
+    }
+}
+
+/// A side's medians, and the values of the fields that some check compares.
+fn side(requests: &[Request], compared: &[String]) -> Side {
+    let signals: Vec<Signals> = requests.iter().map(|request| request.signals.clone()).collect();
+    let first = requests.first();
+    let fields = compared.iter().filter_map(|name| {
+        let state = first?.fields.get(name.as_str())?;
+        Some((name.clone(), state.value()?.clone()))
+    });
+    Side { signals: Signals::median(&signals).known_to_json(), fields: fields.collect() }
+}
+
+fn wire_files(postmortem: &Postmortem) -> WireFiles {
+    let names = |files: &[Reference]| files.iter().map(|file| below(postmortem, file)).collect();
+    WireFiles { incident: names(&postmortem.evidence.wire.incident), healthy: names(&postmortem.evidence.wire.healthy) }
+}
+
+/// A file's path below `postmortems/<id>/`.
+fn below(postmortem: &Postmortem, file: &Reference) -> String {
+    let base = Utf8Path::new(postmortem::FOLDER).join(&postmortem.id);
+    file.path.strip_prefix(&base).map_or_else(|_| file.path.to_string(), |path| path.to_string())
+}
+
+/// The `gate` of a test in the compiled form.
+fn gate(gate: &Gate) -> Value {
+    match gate {
+        Gate::Every => "every".into(),
+        Gate::Rate(rate) => json!({"rate": rate}),
+    }
+}
+
+/// The evidence of one postmortem, read and joined.
+pub(crate) struct Read {
+    /// The request that the case replays.
+    pub(crate) picked: usize,
+    /// The incident's requests, by start.
+    pub(crate) incidents: Vec<Request>,
+    /// The healthy requests, by start.
+    pub(crate) healthy: Vec<Request>,
+}
+
+impl Read {
+    fn new(root: &Root, postmortem: &Postmortem, mapping: &Mapping, faults: &mut Faults) -> Option<Self> {
+        let evidence = &postmortem.evidence;
+        let incidents = requests(root, &evidence.traces.incident, &evidence.wire.incident, (mapping, faults))?;
+        let healthy = requests(root, &evidence.traces.healthy, &evidence.wire.healthy, (mapping, faults))?;
+        let Some(picked) = pick(postmortem, &incidents, faults) else {
+            if faults.is_empty() {
+                faults.push(Fault::new("the incident's evidence holds no request").at(postmortem.title.place.clone()));
+            }
+            return None;
+        };
+        Some(Self { picked, incidents, healthy })
+    }
+
+    /// The request that the case replays.
+    pub(crate) fn incident(&self) -> &Request {
+        &self.incidents[self.picked]
+    }
+
+    fn compiled(&self, root: &Root, project: &Project, postmortem: &Postmortem, faults: &mut Faults) -> Compiled {
+        let text = faults.take(root.read_text(&postmortem.file, limit::MARKDOWN_BYTES)).unwrap_or_default();
+        let mut evidence = BTreeMap::new();
+        for file in postmortem.files() {
+            if let Some(bytes) = faults.take(file.read_bytes(root, limit::TRACE_BYTES)) {
+                evidence.insert(below(postmortem, file), canonical::digest(&bytes));
+            }
+        }
+        Compiled { mapping: Mapping::version(), postmortem: postmortem_digest(&text), telemetry: telemetry_digest(project), evidence }
+    }
+}
+
+/// Reads files of traces and wire into requests; a fault points to where the file is named.
+fn requests(root: &Root, traces: &[Reference], wire: &[Reference], (mapping, faults): (&Mapping, &mut Faults)) -> Option<Vec<Request>> {
+    let mut evidence = Evidence::default();
+    let mut whole = true;
+    for file in traces {
+        let bytes = faults.take(file.read_bytes(root, limit::TRACE_BYTES));
+        whole &= bytes.is_some();
+        let Some(bytes) = bytes else { continue };
+        leaks(&String::from_utf8_lossy(&bytes), file, faults);
+        whole &= faults.take(evidence.take_traces(&bytes, file.path.as_str())).is_some();
+    }
+    for file in wire {
+        let text = faults.take(file.read_text(root, limit::TRACE_BYTES));
+        whole &= text.is_some();
+        let Some(text) = text else { continue };
+        leaks(&text, file, faults);
+        whole &= faults.take(evidence.take_wire(&text, file.path.as_str())).is_some();
+    }
+    whole.then(|| evidence.requests(mapping))
+}
+
+/// Evidence is redacted when it enters the repository; what still looks like a secret is refused.
+fn leaks(text: &str, file: &Reference, faults: &mut Faults) {
+    let Ok(redactor) = Redactor::new([]) else { return };
+    if let Some(leak) = redactor.scan(text).first() {
+        let line = 1 + text.get(..leak.offset).map_or(0, |before| before.matches('\n').count());
+        let fault = Fault::new(format!("a secret ({}) is in the evidence", leak.rule)).at(Place::at(file.path.clone(), line as u32, 0));
+        faults.push(fault.help("import it with `relapse new`, which redacts, or take the secret out by hand, and revoke it"));
+    }
+}
+
+/// The earliest incident request, unless the postmortem picks another.
+fn pick(postmortem: &Postmortem, incidents: &[Request], faults: &mut Faults) -> Option<usize> {
+    let Some(pick) = &postmortem.evidence.pick else { return (!incidents.is_empty()).then_some(0) };
+    let id = |request: &Request| request.trace.as_ref().map(|trace| trace.id.clone()).unwrap_or_default();
+    let found = incidents.iter().position(|request| id(request) == pick.value.to_lowercase());
+    if found.is_none() {
+        let known: Vec<String> = incidents.iter().map(id).collect();
+        faults.push(
+            Fault::new(format!("no incident request has the trace id `{}`", pick.value))
+                .at(pick.place.clone())
+                .help(format!("the evidence holds {}", known.join(", "))),
+        );
+    }
+    found
+}
+
+/// A check of a postmortem, with schemas read from beside it.
+fn parse_check(root: &Root, postmortem: &Postmortem, node: &crate::yaml::Node, faults: &mut Faults) -> Option<Check> {
+    let base = Utf8Path::new(postmortem::FOLDER).join(&postmortem.id);
+    let loader = |file: &str, place: &Place| {
+        let path = crate::disk::confine(&base, file).map_err(|fault| fault.at(place.clone()))?;
+        Reference { path, place: place.clone() }.read_text(root, limit::YAML_BYTES)
+    };
+    Check::parse(node, &loader, faults)
+}
+
+/// The field that would make a signal known, for messages and for blind tests.
+pub(crate) fn field_of_signal(signal: &str) -> Option<&'static str> {
+    let definition = crate::signal::definition(signal)?;
+    definition.needs.first().copied().filter(|name| field::definition(name).is_some())
+}

@@ -4,54 +4,25 @@ mod anthropic;
 mod openai_chat;
 mod openai_responses;
 
+use crate::project::Api;
 use crate::trace::Message;
 use serde_json::{Map, Value};
-use std::fmt;
 
-/// The APIs that relapse speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Api {
-    /// OpenAI chat completions, and every server that is compatible with it.
-    OpenAiChat,
-    /// OpenAI Responses.
-    OpenAiResponses,
-    /// Anthropic Messages.
-    Anthropic,
-}
-
-impl Api {
-    /// The words in `model:` and under `providers:`, with the API that each names.
-    pub const ALL: [(&'static str, Self); 3] =
-        [("openai", Self::OpenAiChat), ("openai-responses", Self::OpenAiResponses), ("anthropic", Self::Anthropic)];
-
-    /// The API that a word names.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(name, _)| *name == word).map(|(_, api)| *api)
-    }
-
-    /// The path of its endpoint below the base URL's host.
-    pub fn path(self) -> &'static str {
-        match self {
-            Self::OpenAiChat => "/v1/chat/completions",
-            Self::OpenAiResponses => "/v1/responses",
-            Self::Anthropic => "/v1/messages",
-        }
-    }
-
-    /// The body of a streaming request.
-    pub fn body(self, conversation: &Conversation) -> Value {
-        match self {
-            Self::OpenAiChat => openai_chat::body(conversation),
-            Self::OpenAiResponses => openai_responses::body(conversation),
-            Self::Anthropic => anthropic::body(conversation),
-        }
+/// The path of an API's endpoint below the base URL's host.
+pub fn path(api: Api) -> &'static str {
+    match api {
+        Api::OpenAi => "/v1/chat/completions",
+        Api::OpenAiResponses => "/v1/responses",
+        Api::Anthropic => "/v1/messages",
     }
 }
 
-impl fmt::Display for Api {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = Self::ALL.iter().find(|(_, api)| api == self).map_or("openai", |(name, _)| name);
-        f.write_str(name)
+/// The body of a streaming request.
+pub fn body(api: Api, conversation: &Conversation) -> Value {
+    match api {
+        Api::OpenAi => openai_chat::body(conversation),
+        Api::OpenAiResponses => openai_responses::body(conversation),
+        Api::Anthropic => anthropic::body(conversation),
     }
 }
 

@@ -163,6 +163,8 @@ pub struct Trace {
     pub complaint: Option<bool>,
     /// What a human review said.
     pub review: Option<String>,
+    /// The tools that the model was told of, in the instrumentation's form.
+    pub tools: Vec<Value>,
     /// The user's question.
     pub input: Option<String>,
     /// What the user got; none when it was not captured.

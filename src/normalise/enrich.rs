@@ -159,7 +159,28 @@ pub(super) fn conversation(trace: &mut Trace, spans: &[&Span]) {
     let of_root = trace.root_node().and_then(|root| root.text("request.input")).filter(|text| plain(text)).map(str::to_string);
     let of_retrieval = trace.retrievals.first().and_then(|retrieval| retrieval.query.clone());
     trace.input = of_root.or(of_model).or(of_retrieval);
-    trace.answer = answer(trace, spans);
+    trace.answer = answer(trace);
+    trace.tools = tools(trace, spans);
+}
+
+/// The tools of the first model call that names any: a JSON list, a list of JSON texts, or numbered keys.
+fn tools(trace: &Trace, spans: &[&Span]) -> Vec<Value> {
+    for call in &trace.model_calls {
+        let node = trace.model_node(call);
+        if let Some(Value::Array(items)) = node.findings.get("tools.definitions").map(|found| &found.value) {
+            return items.iter().filter_map(json_or_text).collect();
+        }
+        let numbered = spans[call.node].attributes.iter().filter(|(key, _)| key.starts_with("llm.tools.") && key.ends_with(".tool.json_schema"));
+        let tools: Vec<Value> = numbered.filter_map(|(_, value)| crate::mapping::json(value)).collect();
+        if !tools.is_empty() {
+            return tools;
+        }
+    }
+    Vec::new()
+}
+
+fn json_or_text(item: &Value) -> Option<Value> {
+    item.as_str().map_or_else(|| Some(item.clone()), |text| serde_json::from_str(text).ok())
 }
 
 fn last_user_text(call: &ModelCall) -> Option<String> {
@@ -175,7 +196,7 @@ fn plain(text: &str) -> bool {
 }
 
 /// The root's own output where it is a text, else the last model call's: what reached the user, as far as telemetry tells.
-fn answer(trace: &Trace, _spans: &[&Span]) -> Option<String> {
+fn answer(trace: &Trace) -> Option<String> {
     let of_root = trace.root_node().and_then(|root| root.text("request.output")).filter(|text| plain(text)).map(str::to_string);
     let of_agent = || trace.nodes.iter().find_map(|node| node.text("output.text").filter(|_| node.kind == Kind::Agent).map(str::to_string));
     let of_model = || trace.model_calls.last().and_then(|call| call.output.as_ref()).map(|output| output.text.clone());

@@ -2,7 +2,8 @@
 
 use super::{End, Event, Exchange, Payload, Request, Response, sse};
 use crate::fault::{Fault, Faults, Place};
-use crate::limit;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -105,7 +106,7 @@ pub fn read_line(line: &str) -> Result<Exchange, serde_json::Error> {
 }
 
 /// The text with every lone `\uD8xx` escape replaced by U+FFFD; none when there is none.
-pub fn without_lone_surrogates(text: &str) -> Option<String> {
+pub(super) fn without_lone_surrogates(text: &str) -> Option<String> {
     let mut mended = String::new();
     let mut kept = 0;
     let mut from = 0;
@@ -172,7 +173,7 @@ fn response(raw: RawResponse) -> Response {
             Payload::Events(sse::split(&text))
         }
         (None, Some(Value::String(text)), _) => Payload::Text(text),
-        (None, Some(Value::Null) | None, Some(encoded)) => bytes(&encoded).map_or(Payload::Text(encoded), Payload::Bytes),
+        (None, Some(Value::Null) | None, Some(encoded)) => STANDARD.decode(encoded.trim()).map_or(Payload::Text(encoded), Payload::Bytes),
         (None, Some(Value::Null) | None, None) if streamed => Payload::Events(Vec::new()),
         (None, Some(Value::Null) | None, None) => Payload::Empty,
         (None, Some(json), _) => Payload::Json(json),
@@ -183,35 +184,6 @@ fn response(raw: RawResponse) -> Response {
 
 fn event(raw: RawEvent) -> Event {
     Event { t_ms: raw.t_ms.unwrap_or(0.0), event: raw.event, data: raw.data }
-}
-
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-fn bytes(encoded: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity((encoded.len() / 4 * 3).min(limit::TRACE_BYTES as usize));
-    let (mut held, mut bits) = (0u32, 0);
-    for letter in encoded.bytes().filter(|byte| !byte.is_ascii_whitespace() && *byte != b'=') {
-        let digit = ALPHABET.iter().position(|known| *known == letter)? as u32;
-        held = (held << 6 | digit) & 0xffff;
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            bytes.push((held >> bits) as u8);
-        }
-    }
-    Some(bytes)
-}
-
-fn base64(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let held = chunk.iter().fold(0u32, |held, byte| held << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        for index in 0..4 {
-            let digit = (held >> (18 - 6 * index) & 63) as usize;
-            text.push(if index <= chunk.len() { ALPHABET[digit] as char } else { '=' });
-        }
-    }
-    text
 }
 
 #[derive(Serialize)]
@@ -293,7 +265,7 @@ fn response_out(response: &Response) -> ResponseOut<'_> {
         Payload::Empty => {}
         Payload::Json(json) => out.body = Some(json.clone()),
         Payload::Text(text) => out.body = Some(text.as_str().into()),
-        Payload::Bytes(bytes) => out.body_base64 = Some(base64(bytes)),
+        Payload::Bytes(bytes) => out.body_base64 = Some(STANDARD.encode(bytes)),
         Payload::Events(events) => {
             out.sse =
                 Some(events.iter().map(|event| EventOut { t_ms: event.t_ms, event: event.event.as_deref(), data: &event.data }).collect());
