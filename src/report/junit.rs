@@ -1,4 +1,4 @@
-//! The JUnit report: one test case for each case and target, in the dialect that CI systems agree on.
+//! The JUnit report: one test case for each case and target, in the dialect that CI systems agree on (`tests/junit.xsd`).
 
 use crate::inert;
 use crate::limit;
