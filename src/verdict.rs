@@ -138,6 +138,11 @@ impl Outcome {
         Self::ALL.iter().find(|row| row.0 == self).map_or(70, |row| row.2)
     }
 
+    /// Whether the run came to its own end, so that a report of it has every case.
+    pub fn is_complete(self) -> bool {
+        !matches!(self, Self::Internal | Self::Interrupted | Self::Terminated)
+    }
+
     /// The graver of two outcomes.
     #[must_use]
     pub fn worst(self, other: Self) -> Self {

@@ -56,7 +56,7 @@ const RULES: &[Rule] = &[
     rule("url-password", r"://[^\s/:@\x22'<>\[\]{}]{1,100}:([^\s/@\x22'<>\[\]{}$]{3,200})@", always),
     rule(
         "named-secret",
-        r"(?i:\b(?:[a-z0-9]{1,20}[_-])?(?:api[_-]?key|client[_-]?secret|secret[_-]?(?:access[_-]?)?key|access[_-]?token|refresh[_-]?token|id[_-]?token|password|passwd))[\\\x22']{0,8}\s{0,4}[:=]\s{0,4}[\\\x22']{0,8}([A-Za-z0-9_./+~-]{16,}=*)",
+        r"(?i:api[_-]?key|client[_-]?secret|secret[_-]?(?:access[_-]?)?key|access[_-]?token|refresh[_-]?token|id[_-]?token|password|passwd)[\\\x22']{0,8}\s{0,4}[:=]\s{0,4}[\\\x22']{0,8}([A-Za-z0-9_./+~-]{16,}=*)",
         is_random_with_digit,
     ),
 ];

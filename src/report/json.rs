@@ -24,6 +24,8 @@ struct Report<'a> {
     format: u32,
     outcome: &'static str,
     exit: u8,
+    /// False when the run was interrupted: then cases are missing.
+    complete: bool,
     /// Whether `--prove` asked for regressions: then `passed` means that every case regressed.
     prove: bool,
     counts: Counts,
@@ -142,6 +144,7 @@ impl<'a> Report<'a> {
             format: 1,
             outcome: summary.outcome.word(),
             exit: summary.outcome.exit(),
+            complete: summary.outcome.is_complete(),
             prove: summary.prove,
             counts: Counts {
                 passed: counts.passed,

@@ -1,8 +1,8 @@
-//! The JUnit report: one test case for each case and target, in the dialect that CI systems agree on.
+//! The JUnit report: one test case for each case and target, in the dialect that CI systems agree on (`tests/junit.xsd`).
 
 use crate::inert;
 use crate::limit;
-use crate::verdict::{CaseReport, Contradiction, FieldReport, Standing, Summary, TestReport};
+use crate::verdict::{CaseReport, Contradiction, FieldReport, Outcome, Standing, Summary, TestReport};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestRerun, TestSuite, XmlString};
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -16,7 +16,8 @@ const TAB: &str = "\u{FDD0}";
 /// A regression is a `failure`; what is changed or undecided is an `error`; what does not count is `skipped`. Readers that
 /// merge the two find the reason in `type` and as the first word of `message`. A test that held in only some of its trials is
 /// a `flakyFailure` of a pass. With `--prove` a regression is what was wanted, so it is a pass and the lack of one
-/// (`not-regressed`) a failure. Times are 0.000 and there is no timestamp: same inputs, same bytes.
+/// (`not-regressed`) a failure. A run without cases, or without all of them, has one `error` of its own, because readers take
+/// an empty file for green. Times are 0.000 and there is no timestamp: same inputs, same bytes.
 pub fn write(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
     let text = report(summary).to_string().map_err(io::Error::other)?;
     out.write_all(text.replace(TAB, "\t").as_bytes())
@@ -32,13 +33,31 @@ fn report(summary: &Summary) -> Report {
         let mut suite = TestSuite::new(line(&directory(first)));
         suite.set_time(Duration::ZERO);
         for case in cases {
-            let mut test_case = TestCase::new(unique(&mut names, name(case)), status(case, summary.prove, budget));
+            let mut test_case = TestCase::new(unique(&mut names, &name(case)), status(case, summary.prove, budget));
             place(case, &mut test_case);
             suite.add_test_case(test_case);
         }
         report.add_test_suite(suite);
     }
+    report.add_test_suites(run(summary.outcome));
     report
+}
+
+/// A suite for the run itself, where the cases do not tell what happened to it.
+fn run(outcome: Outcome) -> Option<TestSuite> {
+    let about = match outcome {
+        Outcome::NothingRan => "no case was decided",
+        Outcome::Misconfigured => "flags or files are wrong, or a case is stale",
+        outcome if outcome.is_complete() => return None,
+        _ => "the run did not end by itself; cases are missing here",
+    };
+    let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+    status.set_type(outcome.word()).set_message(message(outcome.word(), about));
+    let mut test_case = TestCase::new("relapse run", status);
+    test_case.set_classname("relapse").set_time(Duration::ZERO);
+    let mut suite = TestSuite::new("relapse");
+    suite.set_time(Duration::ZERO).add_test_case(test_case);
+    Some(suite)
 }
 
 fn directory(case: &CaseReport) -> String {
@@ -50,10 +69,11 @@ fn name(case: &CaseReport) -> String {
 }
 
 /// The name, with a number if it was there before: readers drop or merge what has a name twice.
-fn unique(names: &mut HashMap<String, usize>, name: String) -> XmlString {
-    let count = names.entry(name.clone()).or_insert(0);
+fn unique(names: &mut HashMap<String, usize>, name: &str) -> XmlString {
+    let name = line(name);
+    let count = names.entry(name.to_string()).or_insert(0);
     *count += 1;
-    if *count == 1 { line(&name) } else { line(&format!("{name} #{count}")) }
+    if *count == 1 { name } else { line(&format!("{} #{count}", name.as_str())) }
 }
 
 fn place(case: &CaseReport, test_case: &mut TestCase) {
@@ -145,20 +165,29 @@ fn push(body: &mut String, label: &str, text: Option<&str>) {
 
 /// One line for an attribute, in which parsers turn line ends into spaces.
 fn line(text: &str) -> XmlString {
-    inert::xml(&text.replace("\r\n", "\\n").replace('\n', "\\n").replace('\t', "\\t")).as_ref().into()
+    shown(&text.replace("\r\n", "\\n").replace('\n', "\\n").replace('\t', "\\t")).into()
 }
 
 /// A message: one line that begins with the reason, for readers that show nothing else.
 fn message(reason: &str, about: &str) -> XmlString {
-    let whole = line(&format!("{reason}: {about}"));
-    inert::clip(&whole, limit::JUNIT_MESSAGE_BYTES).as_ref().into()
+    let message = format!("{reason}: {about}").replace("\r\n", "\\n").replace('\n', "\\n").replace('\t', "\\t");
+    clipped(&message, limit::JUNIT_MESSAGE_BYTES).into()
 }
 
-/// A text node; GitLab would follow an attachment's tag in it to a file.
 fn text(text: &str, budget: usize) -> XmlString {
-    let clipped = inert::clip(text, budget).replace("\r\n", "\n").replace("[[ATTACHMENT", "[ [ATTACHMENT");
-    let shown = inert::xml(&clipped);
-    inert::clip(&shown, budget).replace('\t', TAB).into()
+    clipped(&text.replace("\r\n", "\n"), budget).replace('\t', TAB).into()
+}
+
+/// At most so many bytes of a text as it is shown.
+fn clipped(text: &str, bytes: usize) -> String {
+    // No character grows more than sixfold when it is shown.
+    let whole = shown(&inert::clip(text, bytes));
+    if whole.len() <= bytes { whole } else { shown(&inert::clip(text, bytes / 6)) }
+}
+
+/// Text that XML may hold, that acts in no log into which the file is printed, and in which GitLab sees no attachment.
+fn shown(text: &str) -> String {
+    inert::workflow_safe(&inert::xml(text)).replace("[[ATTACHMENT", "[ [ATTACHMENT")
 }
 
 #[cfg(test)]
@@ -197,12 +226,20 @@ mod tests {
 
     #[test]
     fn texts_and_messages_have_their_caps() {
-        let report = read(&xml(&sample::hostile(&"<é\t".repeat(300_000))));
+        let report = read(&xml(&sample::hostile(&"<é\t".repeat(60_000))));
         let TestCaseStatus::NonSuccess { message, description, .. } = &report.test_suites[0].test_cases[0].status else {
             panic!("a failure")
         };
-        assert!(message.as_ref().expect("there").len() <= limit::JUNIT_MESSAGE_BYTES + 64);
+        assert!(message.as_ref().expect("there").len() <= limit::JUNIT_MESSAGE_BYTES);
         assert!(description.as_ref().expect("there").len() <= limit::JUNIT_TEXT_BYTES);
+    }
+
+    #[test]
+    fn an_unfinished_or_empty_run_is_not_green() {
+        for outcome in [Outcome::Interrupted, Outcome::Terminated, Outcome::Internal, Outcome::NothingRan, Outcome::Misconfigured] {
+            let report = read(&xml(&Summary { outcome, cases: Vec::new(), prove: false, notes: Vec::new() }));
+            assert_eq!((report.tests, report.errors), (1, 1), "{outcome:?}");
+        }
     }
 
     #[test]
@@ -227,6 +264,7 @@ mod tests {
             let hidden: Vec<char> = xml.chars().filter(|character| !may_show(*character)).collect();
             prop_assert_eq!(hidden, Vec::<char>::new());
             let report = read(&xml);
+            prop_assert_eq!(runner::fired(&xml), Vec::<String>::new());
             prop_assert_eq!(report.tests, report.test_suites.iter().map(|suite| suite.test_cases.len()).sum::<usize>());
         }
     }

@@ -135,7 +135,7 @@ impl Page {
 
 /// The column in which a label's value begins; a label that is longer than its column pushes the value on.
 fn hang(label: &Label<'_>) -> usize {
-    label.indent + label.column.max(label.word.width() + 2)
+    label.indent + label.column.max(label.word.width() + 1)
 }
 
 /// Every line of a text wrapped; recorded characters that act or hide are made visible.
@@ -146,24 +146,35 @@ fn wrap_all(text: &str, width: usize) -> Vec<String> {
 
 /// One line wrapped at spaces, and inside words that alone are too long.
 fn wrap(line: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    let mut used = 0;
-    for word in line.split_inclusive(' ') {
-        if used > 0 && used + word.trim_end_matches(' ').width() > width {
+    let (mut lines, mut used) = (vec![String::new()], 0);
+    for piece in line.split_inclusive(' ').flat_map(|word| pieces(word, width)) {
+        let fits = used == 0 || used + piece.trim_end_matches(' ').width() <= width;
+        if !fits {
             lines.push(String::new());
             used = 0;
         }
-        for character in word.chars() {
-            let columns = character.width().unwrap_or(0);
-            if used > 0 && used + columns > width && character != ' ' {
-                lines.push(String::new());
-                used = 0;
-            }
-            used += columns;
-            lines.last_mut().expect("it never is empty").push(character);
-        }
+        used += piece.width();
+        lines.last_mut().expect("it never is empty").push_str(piece);
     }
     lines
+}
+
+/// A word in pieces that fit: whole if it does, else cut after punctuation, else between any two characters.
+fn pieces(word: &str, width: usize) -> Vec<&str> {
+    if word.trim_end_matches(' ').width() <= width {
+        return vec![word];
+    }
+    let parts = word.split_inclusive(['.', '/', '_', '-', ',', ':', '=', '&', '?']);
+    parts.flat_map(|part| if part.width() <= width { vec![part] } else { characters(part) }).collect()
+}
+
+/// Every character that takes room, with those behind it that take none.
+fn characters(text: &str) -> Vec<&str> {
+    let mut starts: Vec<usize> =
+        text.char_indices().filter(|(_, character)| character.width().unwrap_or(0) > 0).map(|(at, _)| at).skip(1).collect();
+    starts.push(text.len());
+    let begins = std::iter::once(0).chain(starts.clone());
+    begins.zip(starts).filter_map(|(begin, end)| text.get(begin..end)).collect()
 }
 
 #[cfg(test)]
@@ -195,6 +206,12 @@ mod tests {
     fn a_command_is_never_broken() {
         let text = page(20, |page| page.whole(LABEL, "relapse run some-case --mode record", Tone::Plain));
         assert_eq!(text, "  actual\n    relapse run some-case --mode record\n");
+    }
+
+    #[test]
+    fn a_long_name_is_cut_after_punctuation() {
+        assert_eq!(wrap("healthy.retrieval.documents = 3", 20), ["healthy.retrieval.", "documents = 3"]);
+        assert_eq!(wrap("abcdefghijklmnopqrstuvwxyz", 20), ["abcdefghijklmnopqrst", "uvwxyz"]);
     }
 
     #[test]

@@ -46,7 +46,7 @@ fn outer(word: &str, tone: Tone) -> Label<'_> {
 
 /// A label inside a test, a field or a contradiction.
 fn inner(word: &str) -> Label<'_> {
-    Label { indent: 4, word, column: 10, tone: Tone::Quiet }
+    Label { indent: 4, word, column: 11, tone: Tone::Quiet }
 }
 
 impl Report<'_> {
@@ -82,11 +82,21 @@ impl Report<'_> {
             Standing::Aside(aside) => (aside.word(), Tone::Quiet),
             Standing::Passing => (case.verdict.word(), Tone::Good),
         };
-        let reason = case.verdict.reason().map(|reason| format!(" ({reason})")).unwrap_or_default();
-        let flaky = case.tests.iter().filter(|test| test.is_flaky()).map(|test| format!(", flaky: {}", trials(test)));
+        let reason = self.reason(standing, case).map(|reason| format!(" ({reason})")).unwrap_or_default();
         let name = inert::one_line(&format!("{} [{}]", case.id, case.target));
         let tone_of_name = if is_long(standing) { Tone::Strong } else { Tone::Plain };
-        self.page.entry(outer(word, tone), &format!("{name}{reason}{}", flaky.collect::<String>()), tone_of_name);
+        self.page.entry(outer(word, tone), &format!("{name}{reason}"), tone_of_name);
+    }
+
+    /// What stands in brackets behind a case's name.
+    fn reason(&self, standing: Standing, case: &CaseReport) -> Option<String> {
+        let reason = case.verdict.reason();
+        match standing {
+            Standing::Failing if self.summary.prove => Some("not-regressed".to_string()),
+            Standing::Aside(_) => Some([Some(case.verdict.word()), reason].into_iter().flatten().collect::<Vec<_>>().join(": ")),
+            Standing::Passing if !self.summary.prove => flaky(case),
+            _ => reason.map(str::to_string),
+        }
     }
 
     fn body(&mut self, case: &CaseReport) {
@@ -101,8 +111,13 @@ impl Report<'_> {
                 self.test(case, test);
             }
         }
-        case.fields.iter().filter(|field| field.held == Some(false) && field.waived.is_none()).for_each(|field| self.field(case, field));
+        case.fields.iter().filter(|field| is_missing(field)).for_each(|field| self.field(case, field));
         case.contradictions.iter().for_each(|contradiction| self.contradiction(contradiction));
+        if !case.tests.iter().any(|test| self.is_shown(case, test)) && !case.fields.iter().any(is_missing) {
+            self.page.gap();
+            let place = inert::one_line(&case.postmortem.to_string());
+            self.page.whole(Label { indent: 2, word: "where:", column: 7, tone: Tone::Quiet }, &place, Tone::Plain);
+        }
         self.other_tests(case);
         self.candidate(case);
         self.next(case);
@@ -191,10 +206,10 @@ impl Report<'_> {
             self.page.gap();
         }
         for note in &case.notes {
-            self.page.entry(Label { indent: 2, word: "note:", column: 6, tone: Tone::Quiet }, note, Tone::Plain);
+            self.page.entry(Label { indent: 2, word: "note:", column: 7, tone: Tone::Quiet }, note, Tone::Plain);
         }
         if let Some(next) = &case.next {
-            let label = Label { indent: 2, word: "next:", column: 6, tone: Tone::Strong };
+            let label = Label { indent: 2, word: "next:", column: 7, tone: Tone::Strong };
             self.page.whole(label, &inert::one_line(next), Tone::Plain);
         }
     }
@@ -207,7 +222,8 @@ impl Report<'_> {
         self.page.paragraph(2, aside.why(), Tone::Quiet);
         for test in case.tests.iter().filter(|test| test.held == Some(false)) {
             let place = inert::one_line(&format!("{}:{}", case.postmortem.file, test.line));
-            self.page.whole(Label { indent: 2, word: &place, column: 0, tone: Tone::Quiet }, &inert::one_line(&test.name), Tone::Plain);
+            self.page.paragraph(2, &inert::one_line(&test.name), Tone::Plain);
+            self.page.whole(inner("where"), &place, Tone::Plain);
         }
     }
 
@@ -221,10 +237,11 @@ impl Report<'_> {
 
     /// Where it is written down; the project's profile has no line in the postmortem.
     fn place(&mut self, case: &CaseReport, line: Option<u32>) {
+        let file = &case.postmortem.file;
         let place = match line {
-            Some(0) => case.postmortem.file.to_string(),
-            Some(line) => format!("{}:{line}", case.postmortem.file),
-            None => "the project's telemetry profile (relapse.yaml)".to_string(),
+            Some(0) => file.to_string(),
+            Some(line) => format!("{file}:{line}"),
+            None => return self.value("where", "the project's telemetry profile (relapse.yaml)"),
         };
         self.page.whole(inner("where"), &inert::one_line(&place), Tone::Plain);
     }
@@ -241,6 +258,20 @@ impl Report<'_> {
             self.page.entry(outer("note", Tone::Quiet), &inert::one_line(&note), Tone::Plain);
         }
         self.live();
+        self.proof();
+        if !self.summary.outcome.is_complete() {
+            self.page.entry(outer("incomplete", Tone::Bad), "the run did not end by itself; cases are missing here", Tone::Plain);
+        }
+    }
+
+    fn proof(&mut self) {
+        if !self.summary.prove {
+            return;
+        }
+        let all = self.summary.cases.len() - self.summary.counts().aside;
+        let regressed = self.summary.counts().regressed;
+        let tone = tone_of(self.summary.outcome);
+        self.page.entry(outer("proof", tone), &format!("{regressed} of {} regressed, as every one must", count(all, "case")), Tone::Plain);
     }
 
     fn live(&mut self) {
@@ -259,9 +290,6 @@ impl Report<'_> {
             format!("{} passed, {} regressed, {} changed, {} undecided", counts.passed, counts.regressed, counts.changed, counts.undecided);
         if counts.aside > 0 {
             line.push_str(&format!(", {} not counted", counts.aside));
-        }
-        if self.summary.prove {
-            line.push_str(" · every case must regress");
         }
         let outcome = self.summary.outcome;
         self.page.paragraph(0, &format!("{line} · {}", outcome.word()), tone_of(outcome));
@@ -290,6 +318,15 @@ fn rank(standing: Standing) -> u8 {
 /// Whether a case gets more than a line or two.
 fn is_long(standing: Standing) -> bool {
     rank(standing) < 3
+}
+
+fn is_missing(field: &FieldReport) -> bool {
+    field.held == Some(false) && field.waived.is_none()
+}
+
+fn flaky(case: &CaseReport) -> Option<String> {
+    let flaky: Vec<String> = case.tests.iter().filter(|test| test.is_flaky()).map(trials).collect();
+    (!flaky.is_empty()).then(|| format!("flaky: {}", flaky.join(", ")))
 }
 
 fn count(number: usize, noun: &str) -> String {
