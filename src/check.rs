@@ -127,11 +127,20 @@ impl Check {
     pub fn evaluate(&self, observation: &Observation<'_>) -> Finding {
         let findings: Vec<Finding> = self.parts.iter().map(|part| part.evaluate(observation)).collect();
         // The worst part speaks for the whole: what fails, else what is unknown, else all of them.
-        let worst = findings.iter().position(|finding| finding.held == Some(false)).or_else(|| findings.iter().position(|finding| finding.held.is_none()));
+        let worst = findings
+            .iter()
+            .position(|finding| finding.held == Some(false))
+            .or_else(|| findings.iter().position(|finding| finding.held.is_none()));
         match worst {
             Some(index) => findings.into_iter().nth(index).unwrap_or_default(),
             None => all(findings),
         }
+    }
+
+    /// What is expected, on one line.
+    pub fn expected(&self) -> String {
+        let parts: Vec<String> = self.parts.iter().map(Part::expected).collect();
+        parts.join("; ")
     }
 
     /// What it looks at.
@@ -190,11 +199,24 @@ pub fn parse_expression(text: &str, node: &Node, faults: &mut Faults) -> Option<
 impl Part {
     fn parse(key: &str, node: &Node, ignore_case: bool, (loader, faults): (Loader<'_>, &mut Faults)) -> Option<Self> {
         match key {
-            "contains" | "not_contains" | "equals" | "matches" | "not_matches" => text::TextCheck::parse(key, node, ignore_case, faults).map(Self::Text),
+            "contains" | "not_contains" | "equals" | "matches" | "not_matches" => {
+                text::TextCheck::parse(key, node, ignore_case, faults).map(Self::Text)
+            }
             "json" => json::JsonCheck::parse(node, loader, faults).map(Self::Json),
             "cites" => cites::Citations::parse(node, faults).map(Self::Cites),
             "tool_called" | "tool_not_called" | "tools_in_order" => tool::ToolCheck::parse(key, node, faults).map(Self::Tool),
             _ => Later::parse(key, node, faults).map(Self::Later),
+        }
+    }
+
+    fn expected(&self) -> String {
+        match self {
+            Self::Expression(expression) => expression.source().to_string(),
+            Self::Text(check) => check.expected(),
+            Self::Json(check) => check.expected(),
+            Self::Cites(check) => check.expected(),
+            Self::Tool(check) => check.expected(),
+            Self::Later(later) => later.expected.clone(),
         }
     }
 
@@ -239,7 +261,12 @@ fn quoted(text: &str) -> String {
 
 /// What a check says when the answer was not captured: unknown, not true.
 fn no_answer(expected: String) -> Finding {
-    Finding { expected, actual: "the answer was not captured".into(), unknown: BTreeSet::from(["answer".to_string()]), ..Finding::default() }
+    Finding {
+        expected,
+        actual: "the answer was not captured".into(),
+        unknown: BTreeSet::from(["answer".to_string()]),
+        ..Finding::default()
+    }
 }
 
 impl Later {

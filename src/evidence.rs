@@ -80,7 +80,9 @@ fn owners(traces: &[Trace], exchanges: &[Exchange]) -> Vec<Option<usize>> {
     for index in 0..owners.len() {
         if owners[index].is_none() {
             let body = &exchanges[index].request.body;
-            owners[index] = (0..owners.len()).find(|other| owners[*other].is_some() && exchanges[*other].request.body == *body).and_then(|other| owners[other]);
+            owners[index] = (0..owners.len())
+                .find(|other| owners[*other].is_some() && exchanges[*other].request.body == *body)
+                .and_then(|other| owners[other]);
         }
     }
     owners

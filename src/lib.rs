@@ -62,10 +62,12 @@ pub mod recording;
 
 pub mod suite;
 
-pub mod replay;
-
 pub mod assessment;
 
+pub mod replay;
+
 pub mod report;
+
+pub mod draft;
 
 pub mod cli;

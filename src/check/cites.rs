@@ -38,10 +38,16 @@ impl Citations {
         Some(Self { pattern })
     }
 
+    #[expect(clippy::unused_self, reason = "every kind of check says what it expects")]
+    pub(super) fn expected(&self) -> String {
+        "cites the documents that were found".to_string()
+    }
+
     pub(super) fn evaluate(&self, observation: &Observation<'_>) -> Finding {
-        let expected = "cites the documents that were found".to_string();
+        let expected = self.expected();
         let Some(answer) = observation.answer else { return no_answer(expected) };
-        let cited: BTreeSet<&str> = self.pattern.captures_iter(answer).filter_map(|found| found.get(found.len() - 1)).map(|group| group.as_str()).collect();
+        let cited: BTreeSet<&str> =
+            self.pattern.captures_iter(answer).filter_map(|found| found.get(found.len() - 1)).map(|group| group.as_str()).collect();
         if cited.is_empty() {
             return Finding { held: Some(false), expected, actual: format!("no citation: {}", quoted(answer)), ..Finding::default() };
         }

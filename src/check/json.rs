@@ -37,7 +37,11 @@ impl JsonCheck {
         let map = node.as_map(&["schema", "at", "equals"], faults)?;
         if let Some(at) = map.text("at", faults) {
             if !at.value.is_empty() && !at.value.starts_with('/') {
-                faults.push(Fault::new(format!("`{}` is not a JSON pointer", at.value)).at(at.place).help("a pointer begins with a slash, as in /items/0/name"));
+                faults.push(
+                    Fault::new(format!("`{}` is not a JSON pointer", at.value))
+                        .at(at.place)
+                        .help("a pointer begins with a slash, as in /items/0/name"),
+                );
                 return None;
             }
             check.at = Some(at.value);
@@ -62,7 +66,7 @@ impl JsonCheck {
         }
     }
 
-    fn expected(&self) -> String {
+    pub(super) fn expected(&self) -> String {
         let place = self.at.as_ref().map(|at| format!(" at {at}")).unwrap_or_default();
         match (&self.equals, &self.schema) {
             (Some(value), _) => format!("json{place} equals {value}"),
@@ -91,7 +95,8 @@ impl JsonCheck {
 
 /// A fence is not JSON, but a reader should know that it is all that is wrong.
 fn fenced(answer: &str) -> bool {
-    let inner = answer.trim().strip_prefix("```").and_then(|rest| rest.split_once('\n')).map(|(_, body)| body.trim_end().trim_end_matches("```"));
+    let inner =
+        answer.trim().strip_prefix("```").and_then(|rest| rest.split_once('\n')).map(|(_, body)| body.trim_end().trim_end_matches("```"));
     inner.is_some_and(|inner| serde_json::from_str::<Value>(inner).is_ok())
 }
 

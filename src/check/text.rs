@@ -65,7 +65,7 @@ impl TextCheck {
         Finding { held: Some(held), expected, actual, ..Finding::default() }
     }
 
-    fn expected(&self) -> String {
+    pub(super) fn expected(&self) -> String {
         let texts: Vec<String> = self.patterns.iter().map(|pattern| format!("\"{}\"", pattern.text)).collect();
         let joined = texts.join(if self.any { " or " } else { ", " });
         format!("{} {joined}", self.key.replace('_', " "))

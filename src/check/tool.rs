@@ -25,7 +25,9 @@ impl ToolCheck {
     pub(super) fn parse(key: &str, node: &Node, faults: &mut Faults) -> Option<Self> {
         match key {
             "tool_called" => called(node, faults),
-            "tool_not_called" => node.one_or_more().iter().map(|item| Wanted::parse(item, &[], faults)).collect::<Option<_>>().map(Self::NotCalled),
+            "tool_not_called" => {
+                node.one_or_more().iter().map(|item| Wanted::parse(item, &[], faults)).collect::<Option<_>>().map(Self::NotCalled)
+            }
             _ => in_order(node, faults),
         }
     }
@@ -56,7 +58,7 @@ impl ToolCheck {
         }
     }
 
-    fn expected(&self) -> String {
+    pub(super) fn expected(&self) -> String {
         let list = |tools: &[Wanted]| tools.iter().map(Wanted::show).collect::<Vec<_>>().join(", ");
         match self {
             Self::Called { tool, times: None } => format!("calls {}", tool.show()),
@@ -131,8 +133,12 @@ impl Wanted {
 /// Whether every key and value of one is in the other, at every depth; lists are compared item by item.
 fn is_part(part: &Value, whole: &Value) -> bool {
     match (part, whole) {
-        (Value::Object(part), Value::Object(whole)) => part.iter().all(|(key, value)| whole.get(key).is_some_and(|found| is_part(value, found))),
-        (Value::Array(part), Value::Array(whole)) => part.len() == whole.len() && part.iter().zip(whole).all(|(one, other)| is_part(one, other)),
+        (Value::Object(part), Value::Object(whole)) => {
+            part.iter().all(|(key, value)| whole.get(key).is_some_and(|found| is_part(value, found)))
+        }
+        (Value::Array(part), Value::Array(whole)) => {
+            part.len() == whole.len() && part.iter().zip(whole).all(|(one, other)| is_part(one, other))
+        }
         (Value::Number(one), Value::Number(other)) => one.as_f64() == other.as_f64(),
         _ => part == whole,
     }

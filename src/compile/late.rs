@@ -26,7 +26,8 @@ struct Moment {
 pub(super) fn prove(signal: &LateSignal, rule: &Expression, onset: Option<f64>, read: &Read) -> Proved {
     let median = |requests: &[Request]| Signals::median(&requests.iter().map(|request| request.signals.clone()).collect::<Vec<_>>());
     let (healthy, incident) = (median(&read.healthy), median(&read.incidents));
-    let moments = |requests: &[Request]| -> Vec<Moment> { requests.iter().map(|request| moment(rule, request, &healthy, &incident)).collect() };
+    let moments =
+        |requests: &[Request]| -> Vec<Moment> { requests.iter().map(|request| moment(rule, request, &healthy, &incident)).collect() };
     let (during, before) = (moments(&read.incidents), moments(&read.healthy));
     let least = signal.min.unwrap_or(1) as usize;
     if during.len() < least {
@@ -36,7 +37,10 @@ pub(super) fn prove(signal: &LateSignal, rule: &Expression, onset: Option<f64>, 
     if first_firing(signal, &before).is_some() {
         return Proved { proof: case::Proof::FalseAlarm, fires_at: None, detail: "it fires on the healthy requests".into() };
     }
-    let start = onset.filter(|onset| during.iter().any(|moment| moment.at >= *onset)).or_else(|| during.first().map(|moment| moment.at)).unwrap_or(0.0);
+    let start = onset
+        .filter(|onset| during.iter().any(|moment| moment.at >= *onset))
+        .or_else(|| during.first().map(|moment| moment.at))
+        .unwrap_or(0.0);
     let Some(fired) = first_firing(signal, &during).map(|at| (at - start).max(0.0)) else {
         return Proved { proof: case::Proof::Vacuous, fires_at: None, detail: "it never fires on the incident".into() };
     };

@@ -54,7 +54,9 @@ impl Material {
 }
 
 fn uses_documents(root: &Root, prompt: &Prompt) -> bool {
-    let uses = |text: &str| text.split("{{").chain(text.split("{%")).skip(1).any(|code| code.split('}').next().is_some_and(|code| code.contains("documents")));
+    let uses = |text: &str| {
+        text.split("{{").chain(text.split("{%")).skip(1).any(|code| code.split('}').next().is_some_and(|code| code.contains("documents")))
+    };
     match prompt {
         Prompt::File(file) => file.read_text(root, limit::YAML_BYTES).is_ok_and(|text| uses(&text)),
         Prompt::Messages(messages) => messages.iter().any(|message| uses(&message.text.value)),
@@ -64,7 +66,9 @@ fn uses_documents(root: &Root, prompt: &Prompt) -> bool {
 fn input(postmortem: &Postmortem, read: &Read, faults: &mut Faults) -> Value {
     match &postmortem.input {
         Some(Input::Text(text)) => text.value.as_str().into(),
-        Some(Input::Messages(messages)) => messages.iter().map(|message| message_json(&message.role, &message.content, &message.further)).collect(),
+        Some(Input::Messages(messages)) => {
+            messages.iter().map(|message| message_json(&message.role, &message.content, &message.further)).collect()
+        }
         None => match history(read.incident()).or_else(|| read.incident().input.clone().map(Value::from)) {
             Some(input) => input,
             None => {
@@ -86,7 +90,10 @@ fn message_json(role: &str, content: &Value, further: &std::collections::BTreeMa
 fn history(request: &Request) -> Option<Value> {
     let body = &request.exchanges.first()?.request.body;
     let messages = body.get("messages")?.as_array()?;
-    let turns: Vec<&Value> = messages.iter().filter(|message| message.get("role").and_then(Value::as_str).is_some_and(|role| role != "system" && role != "developer")).collect();
+    let turns: Vec<&Value> = messages
+        .iter()
+        .filter(|message| message.get("role").and_then(Value::as_str).is_some_and(|role| role != "system" && role != "developer"))
+        .collect();
     (turns.len() > 1).then(|| turns.into_iter().cloned().collect())
 }
 
@@ -102,8 +109,11 @@ fn documents(root: &Root, postmortem: &Postmortem, read: &Read, faults: &mut Fau
 /// The tools of the recorded request: the wire's, else the telemetry's.
 fn tools(read: &Read) -> Vec<Value> {
     let requests = || [read.incident()].into_iter().chain(&read.healthy);
-    let of_wire = requests().find_map(|request| request.exchanges.iter().find_map(|exchange| exchange.request.body.get("tools")?.as_array().cloned()));
-    let listed = of_wire.or_else(|| requests().filter_map(|request| request.trace.as_ref()).map(|trace| trace.tools.clone()).find(|tools| !tools.is_empty()));
+    let of_wire = requests()
+        .find_map(|request| request.exchanges.iter().find_map(|exchange| exchange.request.body.get("tools")?.as_array().cloned()));
+    let listed = of_wire.or_else(|| {
+        requests().filter_map(|request| request.trace.as_ref()).map(|trace| trace.tools.clone()).find(|tools| !tools.is_empty())
+    });
     listed.unwrap_or_default().iter().filter_map(Tool::from_json).map(|tool| tool.to_json()).collect()
 }
 
@@ -194,7 +204,10 @@ fn told_results(request: &Request) -> Vec<ToolResult> {
 fn conditions(conditions: &Conditions, _faults: &mut Faults) -> Value {
     let mut map = Map::new();
     if !conditions.env.is_empty() {
-        map.insert("env".into(), conditions.env.iter().map(|(name, value)| (name.value.clone(), Value::from(value.as_str()))).collect::<Map<_, _>>().into());
+        map.insert(
+            "env".into(),
+            conditions.env.iter().map(|(name, value)| (name.value.clone(), Value::from(value.as_str()))).collect::<Map<_, _>>().into(),
+        );
     }
     if !conditions.model.is_empty() {
         map.insert("model".into(), conditions.model.iter().map(model_fault).collect());

@@ -60,7 +60,8 @@ fn present_fields(request: &Request) -> Map<String, Value> {
 impl Proof {
     pub(super) fn of(root: &Root, postmortem: &Postmortem, read: &Read, mapping: &Mapping, faults: &mut Faults) -> Self {
         let sides = Sides::new(read);
-        let mut proof = Self { fields: Vec::new(), tests: Vec::new(), signals: Vec::new(), claims: Vec::new(), compared_fields: Vec::new() };
+        let mut proof =
+            Self { fields: Vec::new(), tests: Vec::new(), signals: Vec::new(), claims: Vec::new(), compared_fields: Vec::new() };
         for field in &postmortem.fields_missing {
             proof.prove_field(field, read, mapping, faults);
         }
@@ -81,7 +82,11 @@ impl Proof {
 
     pub(super) fn warnings(&self) -> Vec<Fault> {
         let unproved = self.claims.iter().filter(|claim| matches!(claim.proof, case::Proof::Unproved | case::Proof::Blind));
-        unproved.map(|claim| Fault::new(format!("{} `{}` is {}: {}", claim.kind, claim.name, claim.proof.word(), claim.detail)).at(claim.place.clone())).collect()
+        unproved
+            .map(|claim| {
+                Fault::new(format!("{} `{}` is {}: {}", claim.kind, claim.name, claim.proof.word(), claim.detail)).at(claim.place.clone())
+            })
+            .collect()
     }
 
     fn claim(&mut self, claim: Claim, help: &str, faults: &mut Faults) {
@@ -99,7 +104,9 @@ impl Proof {
         let (proof, detail) = match (&incident, healthy.iter().all(State::is_present)) {
             (State::Present { key, .. }, _) => (case::Proof::Vacuous, format!("it was there all along, as {key}")),
             (State::ConditionNotMet, _) => (case::Proof::Vacuous, "the incident has nothing that could carry it".into()),
-            (_, _) if healthy.is_empty() => (case::Proof::Unproved, format!("{} in the incident; nothing healthy to compare with", incident.word())),
+            (_, _) if healthy.is_empty() => {
+                (case::Proof::Unproved, format!("{} in the incident; nothing healthy to compare with", incident.word()))
+            }
             (_, true) => (case::Proof::Proved, format!("{} in the incident, present when healthy", incident.word())),
             (_, false) => (case::Proof::Unproved, "missing in both, incident and healthy".into()),
         };
@@ -163,7 +170,13 @@ impl Proof {
             proof: proved.proof,
             fires_at: proved.fires_at,
         });
-        let claim = Claim { kind: "signal", name: signal.name.value.clone(), proof: proved.proof, detail: proved.detail, place: signal.name.place.clone() };
+        let claim = Claim {
+            kind: "signal",
+            name: signal.name.value.clone(),
+            proof: proved.proof,
+            detail: proved.detail,
+            place: signal.name.place.clone(),
+        };
         self.claim(claim, "loosen `share`, `over` or `min`, or allow more time in `within`", faults);
     }
 }
@@ -190,7 +203,9 @@ fn verdict(incident: &Finding, healthy: &[Finding]) -> (case::Proof, String) {
     match incident.held {
         Some(true) => (case::Proof::Vacuous, format!("holds on the incident: {}", seen(incident))),
         None => (case::Proof::Blind, format!("unknown on the incident, for want of {}", wanted(incident))),
-        Some(false) if healthy.is_empty() => (case::Proof::Unproved, format!("fails on the incident; nothing healthy to compare with: {}", seen(incident))),
+        Some(false) if healthy.is_empty() => {
+            (case::Proof::Unproved, format!("fails on the incident; nothing healthy to compare with: {}", seen(incident)))
+        }
         Some(false) => match healthy.iter().find(|finding| finding.held.is_none()) {
             Some(unknown) => (case::Proof::Unproved, format!("unknown when healthy, for want of {}", wanted(unknown))),
             None => (case::Proof::Proved, format!("incident: {} · healthy: {}", seen(incident), seen(&healthy[0]))),

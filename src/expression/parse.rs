@@ -41,7 +41,9 @@ pub(super) fn parse(source: &str, vocabulary: Vocabulary) -> Result<Tree, Expres
     let typed = lowering.lower(&parsed)?;
     match typed.kind {
         Type::Flag | Type::Any => Ok(typed.tree),
-        _ => Err(lowering.error(0, format!("`{source}` is a value, neither true nor false")).with("compare it, as in `tokens.input <= 1000`")),
+        _ => Err(lowering
+            .error(0, format!("`{source}` is a value, neither true nor false"))
+            .with("compare it, as in `tokens.input <= 1000`")),
     }
 }
 
@@ -133,7 +135,8 @@ impl Lowering<'_> {
         let (frame, plain) = framed.unwrap_or((Frame::Now, name));
         if !signal::is_signal(plain) {
             let known = signal::ALL.iter().map(|definition| definition.name);
-            let others = Frame::ALL.iter().map(|(word, _)| *word).filter(|word| !self.vocabulary.prefixes().any(|allowed| allowed == *word));
+            let others =
+                Frame::ALL.iter().map(|(word, _)| *word).filter(|word| !self.vocabulary.prefixes().any(|allowed| allowed == *word));
             if let Some(frame) = others.clone().find(|word| plain.starts_with(&format!("{word}."))) {
                 return Err(self.error(offset, format!("`{frame}.` has no meaning here")));
             }
@@ -236,13 +239,16 @@ impl Lowering<'_> {
         let texts: Vec<&str> = match &other.tree {
             Tree::Constant(Datum::Text(text)) => vec![text],
             Tree::Constant(Datum::List(items)) => items.iter().filter_map(Datum::text).collect(),
-            Tree::List(items) => items.iter().filter_map(|item| if let Tree::Constant(datum) = item { datum.text() } else { None }).collect(),
+            Tree::List(items) => {
+                items.iter().filter_map(|item| if let Tree::Constant(datum) = item { datum.text() } else { None }).collect()
+            }
             _ => Vec::new(),
         };
         match texts.into_iter().find(|text| !words.contains(text)) {
             None => Ok(()),
             Some(text) => {
-                let near = crate::fault::nearest(text, words.iter().copied()).map(|word| format!("did you mean '{word}'? ")).unwrap_or_default();
+                let near =
+                    crate::fault::nearest(text, words.iter().copied()).map(|word| format!("did you mean '{word}'? ")).unwrap_or_default();
                 let help = format!("{near}it is one of {}", words.join(", "));
                 Err(self.error(other.offset, format!("'{text}' is never the value of this signal")).with(help))
             }
@@ -272,7 +278,10 @@ impl Lowering<'_> {
         };
         let fits = if function == Function::Abs { positional.len() == 1 } else { positional.len() >= 2 };
         if !fits {
-            return Err(self.error(offset, format!("`{name}` takes {}", if function == Function::Abs { "one number" } else { "two or more numbers" })));
+            return Err(self.error(
+                offset,
+                format!("`{name}` takes {}", if function == Function::Abs { "one number" } else { "two or more numbers" }),
+            ));
         }
         let items = positional.into_iter().map(|expr| self.number(expr)).collect::<Result<_, _>>()?;
         Ok(Typed { tree: Tree::Call(function, items), kind: Type::Number, offset })

@@ -170,7 +170,8 @@ fn tools(trace: &Trace, spans: &[&Span]) -> Vec<Value> {
         if let Some(Value::Array(items)) = node.findings.get("tools.definitions").map(|found| &found.value) {
             return items.iter().filter_map(json_or_text).collect();
         }
-        let numbered = spans[call.node].attributes.iter().filter(|(key, _)| key.starts_with("llm.tools.") && key.ends_with(".tool.json_schema"));
+        let numbered =
+            spans[call.node].attributes.iter().filter(|(key, _)| key.starts_with("llm.tools.") && key.ends_with(".tool.json_schema"));
         let tools: Vec<Value> = numbered.filter_map(|(_, value)| crate::mapping::json(value)).collect();
         if !tools.is_empty() {
             return tools;

@@ -1,0 +1,137 @@
+//! `relapse run`: cases on targets, a verdict for each.
+
+use super::print::Terminal;
+use crate::assessment::Standard;
+use crate::case::Case;
+use crate::compile;
+use crate::disk::Root;
+use crate::fault::{Fault, Faults, suggest};
+use crate::project::{Project, Target};
+use crate::redact::Redactor;
+use crate::replay::{self, Assignment, Stage};
+use crate::report;
+use crate::suite::Suite;
+use crate::verdict::{Outcome, Summary};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Replay cases on targets and fail on a regression or missing telemetry
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  relapse run                                   every case on every target, offline
+  relapse run empty-retrieval --verbose         one case, every test with its values
+  relapse run --target last-winter              the incidents' own configuration: exit 1
+  relapse run --prove                           exit 0 only if every incident is caught
+  relapse run --report junit=out.xml --report json=out.json")]
+pub(super) struct Args {
+    /// Cases to run [default: all]
+    #[arg(value_name = "ID")]
+    ids: Vec<String>,
+    /// Targets to run on [default: those of the postmortem, else all but `expect: regressed`]
+    #[arg(long, value_name = "NAME")]
+    target: Vec<String>,
+    /// Only cases of this failure class
+    #[arg(long, value_name = "CLASS")]
+    class: Vec<String>,
+    /// Where answers come from
+    #[arg(long, value_enum, default_value_t = Mode::Replay)]
+    mode: Mode,
+    /// Run the targets with `expect: regressed`, and exit 0 only if every case regresses on them
+    #[arg(long)]
+    prove: bool,
+    /// Write a report, as in junit=out.xml; kinds: json, junit
+    #[arg(long, value_name = "KIND=FILE")]
+    report: Vec<String>,
+    /// Print passed tests and all values too
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+/// Where answers come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Mode {
+    /// From recordings; no socket is opened
+    Replay,
+}
+
+pub(super) fn run(root: &Root, args: &Args, terminal: Terminal) -> Result<Outcome, Faults> {
+    let Mode::Replay = args.mode;
+    let requests = report::Request::parse_all(args.report.iter().map(String::as_str))?;
+    let project = Project::load(root)?;
+    let mapping = compile::mapping(&project)?;
+    let suite = Suite::load(root, compile::telemetry_digest(&project).as_deref())?;
+    let assignments = select(&suite, &project, args)?;
+    let redactor = Redactor::default();
+    let standard = Standard { telemetry: &project.telemetry, mapping: &mapping, now: now() };
+    let stage = Stage { root, project: &project, redactor: &redactor, standard };
+    let reports = replay::replay(stage, &assignments)?;
+    let mut summary = Summary::of(reports, args.prove, notes(&project, &suite, &assignments, args)).redacted(&redactor);
+    summary.notes.extend(report::notes(&summary, &requests));
+    let written = report::write_all(&summary, &requests);
+    if written.is_err() {
+        summary = summary.worsened(Outcome::Unreported);
+    }
+    terminal.summary(&summary, args.verbose);
+    if let Err(faults) = written {
+        terminal.faults(&faults, Some(root));
+    }
+    Ok(summary.outcome)
+}
+
+/// Cases times targets; an unknown name is a mistake, an empty selection is not.
+fn select<'a>(suite: &'a Suite, project: &'a Project, args: &'a Args) -> Result<Vec<Assignment<'a>>, Faults> {
+    let mut faults = Faults::new();
+    for name in &args.target {
+        if project.target(name).is_none() {
+            let known: Vec<&str> = project.targets.iter().map(|target| target.name.as_str()).collect();
+            faults.push(Fault::new(format!("no target `{name}` in relapse.yaml")).help(suggest(name, known)));
+        }
+    }
+    let classes: Vec<&str> = suite.cases.iter().map(|case| case.class.as_str()).collect();
+    for class in args.class.iter().filter(|class| !suite.cases.is_empty() && !classes.contains(&class.as_str())) {
+        faults.push(Fault::new(format!("no case is of class `{class}`")).help(suggest(class, classes.iter().copied())));
+    }
+    let cases = faults.take(suite.select(&args.ids)).unwrap_or_default();
+    let chosen = cases.into_iter().filter(|case| args.class.is_empty() || args.class.contains(&case.class));
+    let assignments = chosen.flat_map(|case| targets(case, project, args).map(move |target| Assignment { case, target })).collect();
+    faults.into_result(assignments)
+}
+
+/// The targets of one case: `--target`, else the postmortem's, else all; a proof takes those that must regress.
+fn targets<'a>(case: &'a Case, project: &'a Project, args: &'a Args) -> impl Iterator<Item = &'a Target> {
+    project.targets.iter().filter(move |target| {
+        let of_case = case.targets.is_empty() || case.targets.contains(&target.name);
+        match (args.target.is_empty(), args.prove) {
+            (false, prove) => args.target.contains(&target.name) && (!prove || target.expect_regressed),
+            (true, true) => of_case && target.expect_regressed,
+            (true, false) => of_case && !target.expect_regressed,
+        }
+    })
+}
+
+fn notes(project: &Project, suite: &Suite, assignments: &[Assignment<'_>], args: &Args) -> Vec<String> {
+    let mut notes: Vec<String> = project
+        .telemetry
+        .waive
+        .iter()
+        .map(|waiver| {
+            let until = waiver.until.map(|until| format!(" until {until}")).unwrap_or_default();
+            format!("waived{until}: {} ({})", waiver.field.value, waiver.why)
+        })
+        .collect();
+    if suite.cases.is_empty() {
+        notes.push("no cases: write a postmortem with `relapse new`, then run `relapse compile`".into());
+    } else if assignments.is_empty() {
+        notes.push(format!("none of the {} cases and {} targets is selected", suite.cases.len(), project.targets.len()));
+    }
+    if args.prove && args.ids.is_empty() && args.class.is_empty() {
+        let unproved = suite.cases.iter().filter(|case| !assignments.iter().any(|assignment| assignment.case.id == case.id));
+        notes.extend(unproved.map(|case| format!("{}: no target with `expect: regressed` runs it", case.id)));
+    }
+    notes
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,104 @@
+//! Traces that another run produced, matched to cases.
+
+use super::Stage;
+use crate::case::Case;
+use crate::evidence::Evidence;
+use crate::fault::{Fault, Faults};
+use crate::limit;
+use crate::project::{Target, Traces};
+use crate::request::Request;
+use crate::yaml::Spanned;
+use camino::{Utf8Path, Utf8PathBuf};
+use globset::GlobBuilder;
+use serde_json::Value;
+use walkdir::WalkDir;
+
+/// Every request of a target's files.
+#[derive(Debug)]
+pub(super) struct Pool {
+    requests: Vec<Request>,
+    files: usize,
+    glob: String,
+}
+
+impl Pool {
+    pub(super) fn read(stage: Stage<'_>, target: &Target, traces: &Traces) -> Result<Self, Faults> {
+        let mut faults = Faults::new();
+        let files = faults.take(files(stage, &traces.traces)).unwrap_or_default();
+        let wires = traces.wire.as_ref().and_then(|glob| faults.take(self::files(stage, glob))).unwrap_or_default();
+        let mut evidence = Evidence::default();
+        for file in &files {
+            let read = stage.root.read_bytes(file, limit::TRACE_BYTES);
+            faults.take(read.and_then(|bytes| evidence.take_traces(&bytes, file.as_str())));
+        }
+        for file in &wires {
+            let text = faults.take(stage.root.read_text(file, limit::TRACE_BYTES)).unwrap_or_default();
+            faults.take(evidence.take_wire(&text, file.as_str()));
+        }
+        if files.is_empty() && faults.is_empty() {
+            let fault = Fault::new(format!("no file fits `{}`", traces.traces.value)).at(traces.traces.place.clone());
+            faults.push(fault.help(format!("target `{}` judges what another run exported: run it first", target.name)));
+        }
+        let requests = if faults.is_empty() { evidence.requests(stage.standard.mapping) } else { Vec::new() };
+        faults.into_result(Self { requests, files: files.len(), glob: traces.traces.value.clone() })
+    }
+
+    /// The requests of a case: by the attribute `relapse.case`, else by the input's text.
+    pub(super) fn of(&self, case: &Case) -> Vec<&Request> {
+        let named = |request: &&Request| request.trace.as_ref().and_then(|trace| trace.case.as_deref()) == Some(&case.id);
+        let by_name: Vec<&Request> = self.requests.iter().filter(named).collect();
+        if !by_name.is_empty() {
+            return by_name;
+        }
+        let question = question(&case.input);
+        let unnamed = self.requests.iter().filter(|request| request.trace.as_ref().is_none_or(|trace| trace.case.is_none()));
+        unnamed
+            .filter(|request| question.is_some() && request.input.as_deref().map(str::trim) == question.as_deref().map(str::trim))
+            .collect()
+    }
+
+    /// Why no request belongs to a case.
+    pub(super) fn why_none(&self, case: &Case) -> String {
+        format!(
+            "none of the {} requests in {} files of `{}` has the attribute `relapse.case = {}` or the case's input",
+            self.requests.len(),
+            self.files,
+            self.glob,
+            case.id
+        )
+    }
+}
+
+/// The last question of a case's input.
+fn question(input: &Value) -> Option<String> {
+    match input {
+        Value::String(text) => Some(text.clone()),
+        Value::Array(items) => items
+            .iter()
+            .rev()
+            .find(|item| item.get("role").and_then(Value::as_str) == Some("user"))
+            .and_then(|item| item.get("content")?.as_str().map(str::to_string)),
+        _ => None,
+    }
+}
+
+/// The files that a glob fits, sorted; links are not followed.
+fn files(stage: Stage<'_>, glob: &Spanned<String>) -> Result<Vec<Utf8PathBuf>, Fault> {
+    let matcher = GlobBuilder::new(&glob.value)
+        .literal_separator(true)
+        .build()
+        .map_err(|error| Fault::new(format!("not a glob: {}", error.kind())).at(glob.place.clone()))?
+        .compile_matcher();
+    let fixed: Utf8PathBuf =
+        Utf8Path::new(&glob.value).components().take_while(|part| !part.as_str().contains(['*', '?', '[', '{'])).collect();
+    let base = stage.root.path().join(&fixed);
+    let mut files = Vec::new();
+    for entry in WalkDir::new(base).follow_links(false).into_iter().filter_map(Result::ok).filter(|entry| entry.file_type().is_file()) {
+        let path = Utf8Path::from_path(entry.path()).and_then(|path| path.strip_prefix(stage.root.path()).ok());
+        if let Some(path) = path.filter(|path| matcher.is_match(path)) {
+            files.push(path.to_owned());
+        }
+    }
+    files.sort();
+    Ok(files)
+}
