@@ -4,6 +4,7 @@ mod compile;
 mod new;
 mod print;
 mod run;
+mod trace;
 
 use crate::disk::Root;
 use crate::fault::{Fault, Faults};
@@ -52,6 +53,7 @@ enum Command {
     New(new::Args),
     Compile(compile::Args),
     Run(run::Args),
+    Trace(trace::Args),
     Doctor(DoctorArgs),
     Completions(CompletionsArgs),
 }
@@ -96,6 +98,7 @@ fn dispatch(args: &Args, terminal: Terminal) -> Result<Outcome, Faults> {
         Command::New(new) => new::new(&root(args)?, new, terminal),
         Command::Compile(compile) => compile::compile(&root(args)?, compile, terminal),
         Command::Run(run) => run::run(&root(args)?, run, terminal),
+        Command::Trace(trace) => trace::trace(known_root(args)?.as_ref(), trace, terminal),
         Command::Doctor(_) => {
             for (name, number, unit) in crate::limit::ALL {
                 terminal.line(&format!("{name:<40} {number:>12} {unit}"));
@@ -117,6 +120,11 @@ fn root(args: &Args) -> Result<Root, Fault> {
         Some(folder) => Root::at(folder),
         None => Root::find(Utf8PathBuf::from(".").as_path()),
     }
+}
+
+/// The repository that the user means, for a command that can do without one.
+fn known_root(args: &Args) -> Result<Option<Root>, Fault> {
+    if args.root.is_some() { root(args).map(Some) } else { Ok(root(args).ok()) }
 }
 
 #[cfg(test)]

@@ -105,13 +105,13 @@ fn root(trace: &Trace) -> Option<usize> {
     let candidates = (0..trace.nodes.len()).filter(|index| trace.nodes[*index].parent.is_none());
     let rootlike = |index: &usize| {
         let node = &trace.nodes[*index];
-        // A lone model call is no root: nothing says how long the whole request took.
+        // A stage is the root only where nothing better is: then its time is all that is known of the request's.
         !matches!(node.kind, Kind::Model | Kind::Tool | Kind::Retrieval | Kind::Embedding | Kind::Http | Kind::Guardrail)
     };
-    let exported: Vec<usize> = candidates.filter(rootlike).collect();
-    exported.into_iter().min_by_key(|index| {
+    let counts = |index: &usize| rootlike(index) || !trace.nodes[*index].orphan;
+    candidates.filter(counts).min_by_key(|index| {
         let node = &trace.nodes[*index];
-        (!has_children.contains(index), node.orphan, node.start_ns)
+        (!rootlike(index), !has_children.contains(index), node.orphan, node.start_ns)
     })
 }
 

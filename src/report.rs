@@ -5,6 +5,7 @@ pub mod json;
 pub mod junit;
 mod page;
 pub mod terminal;
+pub mod trace;
 
 use crate::fault::{Fault, Faults, suggest};
 use crate::inert;

@@ -190,13 +190,13 @@ fn found_documents(trace: &Trace) -> Option<Vec<Document>> {
 
 fn measure_trace(trace: &Trace, signals: &mut Signals) {
     let nodes: Vec<_> = trace.model_calls.iter().map(|call| trace.model_node(call)).collect();
+    // A call that says nothing of its tokens, or one whose span was lost, makes the sum unknown.
+    let whole = !trace.is_incomplete();
     let sum = |field: &str| -> Option<f64> {
-        // A call that failed used no tokens that anyone told; one that answered without telling makes the sum unknown.
-        let told = nodes.iter().filter(|node| node.error.is_none() || node.findings.contains_key(field));
-        let told: Vec<Option<f64>> = told.map(|node| node.number(field)).collect();
-        if told.is_empty() { None } else { told.into_iter().sum() }
+        let told: Vec<Option<f64>> = nodes.iter().map(|node| node.number(field)).collect();
+        if told.is_empty() || !whole { None } else { told.into_iter().sum() }
     };
-    if !trace.model_calls.is_empty() {
+    if !trace.model_calls.is_empty() && whole {
         signals.set_number("calls.model", Some(trace.model_calls.len() as f64));
     }
     for (signal, field) in [

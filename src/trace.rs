@@ -186,6 +186,11 @@ impl Trace {
         &self.nodes[call.node]
     }
 
+    /// Whether spans were lost: one besides the root names a parent that was never exported.
+    pub fn is_incomplete(&self) -> bool {
+        self.nodes.iter().enumerate().any(|(index, node)| node.orphan && Some(index) != self.root)
+    }
+
     /// Start of the whole request, in nanoseconds since the epoch.
     pub fn start_ns(&self) -> u64 {
         self.root_node()

@@ -42,6 +42,10 @@ impl Terminal {
         let _ = io::stdout().write_all(bytes).and_then(|()| io::stdout().flush());
     }
 
+    pub(super) fn width(self) -> usize {
+        self.width
+    }
+
     pub(super) fn summary(self, summary: &Summary, verbose: bool) {
         let mut text = Vec::new();
         let options = report::terminal::Options { colour: self.colour, width: Some(self.width), verbose };
