@@ -1,5 +1,7 @@
 //! The one way to files: paths confined to the repository, reads capped, writes atomic.
 
+mod beneath;
+
 use crate::fault::{Fault, Place};
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -9,9 +11,10 @@ use std::io::{self, Read as _, Write as _};
 pub const PROJECT_FILE: &str = "relapse.yaml";
 
 /// A repository's root; what is read and written through it stays inside, also when links are followed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Root {
     path: Utf8PathBuf,
+    beneath: beneath::Handle,
 }
 
 /// A file that another file names, confined by [`confine`], with the place that names it.
@@ -53,7 +56,7 @@ impl Root {
     pub fn find(from: &Utf8Path) -> Result<Self, Fault> {
         let start = canonical(from, from)?;
         let found = start.ancestors().find(|folder| folder.join(PROJECT_FILE).is_file());
-        found.map(|path| Self { path: path.to_owned() }).ok_or_else(|| {
+        found.map(|path| Self::resolved(path.to_owned())).ok_or_else(|| {
             Fault::new(format!("no {PROJECT_FILE} in {} or above", shown(&start))).help("run `relapse init` in the root of your repository")
         })
     }
@@ -64,7 +67,11 @@ impl Root {
         if !path.is_dir() {
             return Err(Fault::new(format!("{} is not a directory", shown(folder))));
         }
-        Ok(Self { path })
+        Ok(Self::resolved(path))
+    }
+
+    fn resolved(path: Utf8PathBuf) -> Self {
+        Self { beneath: beneath::Handle::of(&path), path }
     }
 
     /// The root as an absolute path without links.
@@ -74,7 +81,7 @@ impl Root {
 
     /// Whether something is there; false also for what lies outside.
     pub fn exists(&self, path: &Utf8Path) -> bool {
-        self.resolve(path).is_ok()
+        self.beneath.exists(path).unwrap_or_else(|| self.resolve(path).is_ok())
     }
 
     /// The absolute path without links, refused when it lies outside the root or nothing is there.
@@ -86,6 +93,9 @@ impl Root {
 
     /// The bytes of a regular file, at most `cap` of them.
     pub fn read_bytes(&self, path: &Utf8Path, cap: u64) -> Result<Vec<u8>, Fault> {
+        if let Some(file) = self.beneath.open(path) {
+            return read(file, path, cap);
+        }
         let resolved = self.resolve(path)?;
         let file = open(&resolved).map_err(|error| unreadable(path, &error))?;
         // The file may have been swapped for a link since it was resolved: what counts is the handle.
