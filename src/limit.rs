@@ -12,6 +12,10 @@ pub const TRACE_BYTES: u64 = 64 << 20;
 pub const TRACE_SPANS: usize = 500_000;
 /// Bytes of one line of a JSON-lines file.
 pub const LINE_BYTES: usize = 64 << 20;
+/// Bytes of one trace or wire file, after decompression, when it is read as a stream.
+pub const STREAM_BYTES: u64 = 64 << 30;
+/// Diagnostics of one file that are kept; the rest are counted.
+pub const DIAGNOSTICS: usize = 100;
 /// Bytes of one attribute's value; longer ones are cut, with a diagnostic.
 pub const ATTRIBUTE_BYTES: usize = 1 << 20;
 /// Nesting of values inside one attribute.
@@ -37,6 +41,8 @@ pub const ALL: &[(&str, u64, &str)] = &[
     ("trace or wire file, decompressed", TRACE_BYTES, "bytes"),
     ("spans of a trace file", TRACE_SPANS as u64, "spans"),
     ("line of a JSON-lines file", LINE_BYTES as u64, "bytes"),
+    ("trace or wire file as a stream, decompressed", STREAM_BYTES, "bytes"),
+    ("diagnostics kept of one file", DIAGNOSTICS as u64, "diagnostics"),
     ("attribute value", ATTRIBUTE_BYTES as u64, "bytes"),
     ("attribute nesting", ATTRIBUTE_DEPTH as u64, "levels"),
     ("regular expression, compiled", REGEX_BYTES as u64, "bytes"),

@@ -1,1 +1,79 @@
 //! OTLP: spans and log records as they were exported.
+//!
+//! Reads JSON (one document, a list of them, or one a line) and protobuf (one message, or the Collector's messages
+//! behind their lengths), plain or compressed by gzip or zstd. Everything is told by content, never by a file's name.
+//! What real systems write wrongly is read all the same and reported as a [`Diagnostic`]: one bad attribute costs that
+//! attribute, one bad span that span, one bad line that line.
+
+mod context;
+mod diagnostic;
+mod id;
+mod json;
+mod lines;
+mod log;
+mod protobuf;
+mod reader;
+mod scalar;
+mod source;
+mod span;
+mod value;
+
+use crate::fault::Fault;
+use crate::limit;
+pub use diagnostic::{Diagnostic, Severity};
+pub use log::LogRecord;
+pub use reader::Reading;
+pub use span::{Event, Link, Scope, Span, Status};
+use std::io::Read;
+pub use value::{AnyValue, Attributes, get};
+
+/// What one line, document or message held.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Batch {
+    /// Spans in the order of export.
+    pub spans: Vec<Span>,
+    /// Log records in the order of export.
+    pub logs: Vec<LogRecord>,
+    /// The line on which it begins, or the number of the message, from 1; 0 when the file is one protobuf message.
+    pub line: usize,
+}
+
+/// What one file held.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Telemetry {
+    /// Spans in the order of export.
+    pub spans: Vec<Span>,
+    /// Log records in the order of export.
+    pub logs: Vec<LogRecord>,
+    /// How much was read, and what was odd.
+    pub reading: Reading,
+}
+
+/// Reads a stream batch by batch; memory is bounded by the longest line or message.
+///
+/// The order of batches is the file's. A trace may be spread over several batches, a child may come before its parent,
+/// and the same span may come twice.
+///
+/// # Errors
+///
+/// When reading fails, or when a line or the stream is beyond [`limit::LINE_BYTES`] or [`limit::STREAM_BYTES`].
+/// Batches up to there have gone to the sink. A JSON document over several lines and a single protobuf message are held
+/// in memory and may not exceed [`limit::TRACE_BYTES`].
+pub fn read(reader: impl Read, sink: &mut impl FnMut(Batch)) -> Result<Reading, Fault> {
+    reader::read(reader, reader::Caps { bytes: limit::STREAM_BYTES, spans: usize::MAX }, sink)
+}
+
+/// Reads a whole file into memory.
+///
+/// # Errors
+///
+/// When reading fails, or when the file is beyond [`limit::TRACE_BYTES`] or [`limit::TRACE_SPANS`].
+pub fn read_all(reader: impl Read) -> Result<Telemetry, Fault> {
+    let (mut spans, mut logs) = (Vec::new(), Vec::new());
+    let caps = reader::Caps { bytes: limit::TRACE_BYTES, spans: limit::TRACE_SPANS };
+    let reading = reader::read(reader, caps, &mut |batch: Batch| {
+        spans.extend(batch.spans);
+        logs.extend(batch.logs);
+    })?;
+    Ok(Telemetry { spans, logs, reading })
+}
