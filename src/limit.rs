@@ -12,8 +12,8 @@ pub const TRACE_BYTES: u64 = 64 << 20;
 pub const TRACE_SPANS: usize = 500_000;
 /// Bytes of one line of a JSON-lines file.
 pub const LINE_BYTES: usize = 64 << 20;
-/// Bytes of one trace or wire file, after decompression, when it is read as a stream.
-pub const STREAM_BYTES: u64 = 64 << 30;
+/// Bytes that one compressed file expands to when it is read as a stream; a plain file may be of any size.
+pub const EXPANDED_BYTES: u64 = 16 << 30;
 /// Diagnostics of one file that are kept; the rest are counted.
 pub const DIAGNOSTICS: usize = 100;
 /// Bytes of one attribute's value; longer ones are cut, with a diagnostic.
@@ -41,7 +41,7 @@ pub const ALL: &[(&str, u64, &str)] = &[
     ("trace or wire file, decompressed", TRACE_BYTES, "bytes"),
     ("spans of a trace file", TRACE_SPANS as u64, "spans"),
     ("line of a JSON-lines file", LINE_BYTES as u64, "bytes"),
-    ("trace or wire file as a stream, decompressed", STREAM_BYTES, "bytes"),
+    ("compressed file as a stream, decompressed", EXPANDED_BYTES, "bytes"),
     ("diagnostics kept of one file", DIAGNOSTICS as u64, "diagnostics"),
     ("attribute value", ATTRIBUTE_BYTES as u64, "bytes"),
     ("attribute nesting", ATTRIBUTE_DEPTH as u64, "levels"),

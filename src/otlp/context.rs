@@ -4,7 +4,7 @@ use super::Batch;
 use super::diagnostic::{Habit, Ledger, Mark, Severity};
 use super::id::Id;
 use super::log::LogRecord;
-use super::scalar::Taken;
+use super::scalar::{Scalar, Taken};
 use super::span::{Link, Scope, Span};
 use super::value::{AnyValue, Attributes};
 use crate::limit;
@@ -72,7 +72,9 @@ impl Context {
     /// The batch at hand, leaving an empty one.
     pub(super) fn take_batch(&mut self) -> Batch {
         self.metrics_before += std::mem::take(&mut self.metrics);
-        std::mem::take(&mut self.batch)
+        // The next batch is likely to be as large, and growing means copying.
+        let next = Batch { spans: Vec::with_capacity(self.batch.spans.len().min(1 << 10)), ..Batch::default() };
+        std::mem::replace(&mut self.batch, next)
     }
 
     pub(super) fn warn(&mut self, message: fmt::Arguments<'_>) {
@@ -98,11 +100,21 @@ impl Context {
     }
 
     /// What was read out of a field, warning of what was wrong with it.
+    #[inline]
     pub(super) fn take<T>(&mut self, field: &str, taken: Taken<T>) -> Option<T> {
         if let Some(complaint) = taken.complaint {
             self.warn_about(field, format_args!("{complaint}"));
         }
         taken.value
+    }
+
+    /// The text of a field, which as a rule needs no taking apart.
+    #[inline]
+    pub(super) fn text(&mut self, field: &str, scalar: Scalar<'_>) -> Option<String> {
+        match scalar {
+            Scalar::Text(text) => Some(text.into_owned()),
+            other => self.take(field, other.text()),
+        }
     }
 
     /// An id, if it is one; the specification says that an id of zeros is none.
@@ -159,6 +171,7 @@ impl Context {
     }
 
     /// Keeps a span; one without both ids belongs to no trace and is dropped.
+    #[inline]
     pub(super) fn push_span(&mut self, mut span: Span, mark: Mark) {
         let placed = !span.trace_id.is_empty() && !span.span_id.is_empty();
         if !placed {
@@ -230,6 +243,7 @@ impl Context {
     }
 
     /// Text no longer than an attribute may be, cut between characters.
+    #[inline]
     pub(super) fn cut(&mut self, mut text: String) -> String {
         if text.len() <= limit::ATTRIBUTE_BYTES {
             return text;
@@ -252,6 +266,7 @@ impl Context {
     }
 
     /// The finished attribute: nothing when it was nested too deeply or could not be read.
+    #[inline]
     pub(super) fn attribute(&mut self, key: Option<String>, value: Option<AnyValue>, mark: Mark) -> Option<(String, AnyValue)> {
         if self.depth == 0 && std::mem::take(&mut self.too_deep) {
             self.warn(format_args!("nested deeper than {} levels, so the attribute was dropped", limit::ATTRIBUTE_DEPTH));
@@ -263,6 +278,6 @@ impl Context {
             return None;
         };
         self.ledger.locate(mark, &key);
-        value.map(|value| (key, value))
+        Some((key, value?))
     }
 }

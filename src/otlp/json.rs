@@ -28,7 +28,8 @@ pub(super) struct Broken {
 /// Spans that were complete before the text broke stay in the batch.
 pub(super) fn decode(context: &mut Context, bytes: &[u8]) -> Result<(), Broken> {
     let checkpoint = context.checkpoint();
-    let text = String::from_utf8_lossy(bytes);
+    // The whole text is checked at once, and faster than by the lossy conversion.
+    let text = std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed);
     if matches!(text, Cow::Owned(_)) {
         context.warn(format_args!("the text is not UTF-8; invalid bytes are read as U+FFFD"));
     }

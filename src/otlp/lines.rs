@@ -97,6 +97,7 @@ impl<R: Read> Lines<R> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 
@@ -118,7 +119,7 @@ mod tests {
         let text = format!("a\nb\n{}", "c\n".repeat(BLOCK));
         let mut lines = Lines::new(text.as_bytes());
         assert_eq!(lines.next().unwrap().unwrap().bytes, b"a");
-        assert!(lines.rest().unwrap() == text[2..].as_bytes());
+        assert!(lines.rest().unwrap() == &text.as_bytes()[2..]);
         assert!(lines.next().unwrap().is_none());
     }
 }

@@ -14,8 +14,10 @@ use std::io::{self, Read};
 
 /// How much a file may hold.
 pub(super) struct Caps {
-    /// Bytes after decompression.
+    /// Bytes of a plain file.
     pub(super) bytes: u64,
+    /// Bytes of a compressed one after decompression.
+    pub(super) expanded: u64,
     pub(super) spans: usize,
 }
 
@@ -77,7 +79,7 @@ struct Run<'s> {
 
 impl Run<'_> {
     fn run(&mut self, reader: Box<dyn Read + '_>) -> Result<(), Stop> {
-        let source = source::open(reader, self.caps.bytes)?;
+        let source = source::open(reader, self.caps.expanded)?;
         let reader = Capped::new(source.reader, self.caps.bytes);
         match source.format {
             Format::Json => self.json(reader),

@@ -16,6 +16,7 @@ pub(super) struct Attribute;
 impl<'de> Element<'de> for Attribute {
     type Output = (String, AnyValue);
     const EXPECTED: &'static str = "an attribute";
+    const USUAL: usize = 8;
 
     fn object<M: MapAccess<'de>>(context: &mut Context, mut map: M) -> Result<Option<Self::Output>, M::Error> {
         let (mut members, mark) = (Members::default(), context.ledger.mark());
@@ -23,7 +24,7 @@ impl<'de> Element<'de> for Attribute {
         let (mut key, mut value) = (None, Some(AnyValue::Null));
         while let Some(name) = members.next(context, &mut map)? {
             match name {
-                AttributeName::Key => key = context.take("key", map.next_value_seed(Leaf)?.text()),
+                AttributeName::Key => key = context.text("key", map.next_value_seed(Leaf)?),
                 AttributeName::Value => value = map.next_value_seed(one::<Value>(context))?,
             }
         }
@@ -102,7 +103,7 @@ fn value_of_kind<'de, M: MapAccess<'de>>(context: &mut Context, map: &mut M, kin
     let taken = match kind {
         ValueName::List => return Ok(map.next_value_seed(one::<List>(context))?.map(AnyValue::List)),
         ValueName::Map => return Ok(map.next_value_seed(one::<Map>(context))?.map(AnyValue::Map)),
-        ValueName::Bytes => return Ok(map.next_value_seed(one::<Bytes>(context))?),
+        ValueName::Bytes => return map.next_value_seed(one::<Bytes>(context)),
         ValueName::Wrapped => {
             context.habit(Habit::WrappedValues, format_args!("members of lists are wrapped as {{\"value\": …}}, as old Rust SDKs do"));
             return map.next_value_seed(one::<Value>(context));
@@ -116,7 +117,7 @@ fn value_of_kind<'de, M: MapAccess<'de>>(context: &mut Context, map: &mut M, kin
         ValueName::Int => context.take(kind.text(), taken.integer()),
         ValueName::Bool => context.take(kind.text(), taken.truth()).map(AnyValue::Bool),
         ValueName::Double => context.take(kind.text(), taken.double()).map(AnyValue::Double),
-        _ => context.take(kind.text(), taken.text()).map(|text| AnyValue::Text(context.cut(text))),
+        _ => context.text(kind.text(), taken).map(|text| AnyValue::Text(context.cut(text))),
     })
 }
 

@@ -13,6 +13,8 @@ pub(super) trait Element<'de> {
     type Output;
     /// What should stand there, as in "expected a span".
     const EXPECTED: &'static str;
+    /// How many of them a list holds as a rule.
+    const USUAL: usize = 0;
 
     fn object<M: MapAccess<'de>>(context: &mut Context, map: M) -> Result<Option<Self::Output>, M::Error>;
 
@@ -149,7 +151,11 @@ impl<'de, E: Element<'de>> Visitor<'de> for Many<'_, E> {
     fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> Result<Self::Value, S::Error> {
         let mut elements = Vec::new();
         while let Some(element) = list.next_element_seed(one::<E>(self.context))? {
-            elements.extend(element);
+            let Some(element) = element else { continue };
+            if elements.is_empty() {
+                elements.reserve(E::USUAL);
+            }
+            elements.push(element);
         }
         Ok(elements)
     }
@@ -265,6 +271,7 @@ impl<N: Name> Visitor<'_> for Key<N> {
 pub(super) struct Members(u32);
 
 impl Members {
+    #[inline]
     /// The next member that is known, past those that are not.
     pub(super) fn next<'de, N: Name, M: MapAccess<'de>>(&mut self, context: &mut Context, map: &mut M) -> Result<Option<N>, M::Error> {
         while let Some((name, other)) = map.next_key_seed(Key::<N>(PhantomData))? {
@@ -277,6 +284,7 @@ impl Members {
         Ok(None)
     }
 
+    #[inline]
     /// Notes a member, and reports it if it is odd.
     pub(super) fn note<N: Name>(&mut self, context: &mut Context, name: N, other: bool) {
         if other {

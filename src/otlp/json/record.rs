@@ -77,13 +77,13 @@ fn span_scalar(context: &mut Context, span: &mut Span, name: SpanName, scalar: S
         SpanName::SpanId => span.span_id = read_id(context, field, scalar, 8).unwrap_or_default(),
         SpanName::Parent => span.parent = read_id(context, field, scalar, 8),
         SpanName::Flags => span.flags = context.take(field, scalar.unsigned("trace flags")),
-        SpanName::Name => span.name = context.take(field, scalar.text()).unwrap_or_default(),
+        SpanName::Name => span.name = context.text(field, scalar).unwrap_or_default(),
         SpanName::Kind => span.kind = read_name(context, field, scalar, &KINDS),
         SpanName::Start => span.start_ns = read_time(context, field, scalar),
         SpanName::End => span.end_ns = read_time(context, field, scalar),
         SpanName::DroppedAttributes => span.dropped_attributes = read_count(context, field, scalar),
         SpanName::DroppedEvents => span.dropped_events = read_count(context, field, scalar),
-        SpanName::Type => span.kind_type = context.take(field, scalar.text()),
+        SpanName::Type => span.kind_type = context.text(field, scalar),
         SpanName::Attributes | SpanName::Events | SpanName::Links | SpanName::Status => {}
     }
 }
@@ -147,7 +147,7 @@ impl<'de> Element<'de> for EventObject {
         while let Some(name) = members.next(context, &mut map)? {
             match name {
                 EventName::Time => event.time_ns = read_time(context, name.text(), map.next_value_seed(Leaf)?),
-                EventName::Name => event.name = context.take(name.text(), map.next_value_seed(Leaf)?.text()).unwrap_or_default(),
+                EventName::Name => event.name = context.text(name.text(), map.next_value_seed(Leaf)?).unwrap_or_default(),
                 EventName::Attributes => event.attributes = located(context, &mut map, name.text())?,
             }
         }
@@ -192,9 +192,7 @@ impl<'de> Element<'de> for StatusObject {
         let (mut members, mut status) = (Members::default(), Status::default());
         while let Some(name) = members.next(context, &mut map)? {
             match name {
-                StatusName::Message => {
-                    status.message = context.take("status.message", map.next_value_seed(Leaf)?.text()).unwrap_or_default()
-                }
+                StatusName::Message => status.message = context.text("status.message", map.next_value_seed(Leaf)?).unwrap_or_default(),
                 StatusName::Code => status.code = read_name(context, "status.code", map.next_value_seed(Leaf)?, &STATUSES),
             }
         }
@@ -203,6 +201,10 @@ impl<'de> Element<'de> for StatusObject {
 
     /// A bare code or its name.
     fn scalar(context: &mut Context, scalar: Scalar<'de>) -> Option<Status> {
+        if matches!(scalar, Scalar::List) {
+            context.warn_about("status", format_args!("expected {}, found {scalar}", Self::EXPECTED));
+            return None;
+        }
         Some(Status { code: read_name(context, "status", scalar, &STATUSES), message: String::new() })
     }
 }
@@ -253,7 +255,7 @@ fn log_scalar(context: &mut Context, log: &mut LogRecord, name: LogName, scalar:
         LogName::DroppedAttributes => log.dropped_attributes = read_count(context, field, scalar),
         LogName::TraceId => log.trace_id = read_id(context, field, scalar, 16),
         LogName::SpanId => log.span_id = read_id(context, field, scalar, 8),
-        LogName::EventName => log.event_name = context.take(field, scalar.text()),
+        LogName::EventName => log.event_name = context.text(field, scalar),
         LogName::Observed | LogName::Body | LogName::Attributes => {}
     }
 }
@@ -271,8 +273,8 @@ impl<'de> Element<'de> for ScopeObject {
         let (mut members, mut scope) = (Members::default(), Scope::default());
         while let Some(name) = members.next(context, &mut map)? {
             match name {
-                ScopeName::Name => scope.name = context.take("scope.name", map.next_value_seed(Leaf)?.text()).unwrap_or_default(),
-                ScopeName::Version => scope.version = context.take("scope.version", map.next_value_seed(Leaf)?.text()).unwrap_or_default(),
+                ScopeName::Name => scope.name = context.text("scope.name", map.next_value_seed(Leaf)?).unwrap_or_default(),
+                ScopeName::Version => scope.version = context.text("scope.version", map.next_value_seed(Leaf)?).unwrap_or_default(),
                 ScopeName::Attributes => scope.attributes = located(context, &mut map, "scope.attributes")?,
             }
         }
