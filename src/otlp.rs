@@ -57,11 +57,11 @@ pub struct Telemetry {
 /// # Errors
 ///
 /// When reading fails, when a line is beyond [`limit::LINE_BYTES`], or when a compressed stream expands to more than
-/// [`limit::EXPANDED_BYTES`].
+/// [`limit::EXPANDED_BYTES`], or when one batch has more than [`limit::TRACE_SPANS`] spans.
 /// Batches up to there have gone to the sink. A JSON document over several lines and a single protobuf message are held
 /// in memory and may not exceed [`limit::TRACE_BYTES`].
 pub fn read(reader: impl Read, sink: &mut impl FnMut(Batch)) -> Result<Reading, Fault> {
-    reader::read(reader, reader::Caps { bytes: u64::MAX, expanded: limit::EXPANDED_BYTES, spans: usize::MAX }, sink)
+    reader::read(reader, reader::Caps { bytes: u64::MAX, expanded: limit::EXPANDED_BYTES, spans: usize::MAX, whole: false }, sink)
 }
 
 /// Reads a whole file into memory.
@@ -71,7 +71,7 @@ pub fn read(reader: impl Read, sink: &mut impl FnMut(Batch)) -> Result<Reading, 
 /// When reading fails, or when the file is beyond [`limit::TRACE_BYTES`] or [`limit::TRACE_SPANS`].
 pub fn read_all(reader: impl Read) -> Result<Telemetry, Fault> {
     let (mut spans, mut logs) = (Vec::new(), Vec::new());
-    let caps = reader::Caps { bytes: limit::TRACE_BYTES, expanded: limit::TRACE_BYTES, spans: limit::TRACE_SPANS };
+    let caps = reader::Caps { bytes: limit::TRACE_BYTES, expanded: limit::TRACE_BYTES, spans: limit::TRACE_SPANS, whole: true };
     let reading = reader::read(reader, caps, &mut |batch: Batch| {
         spans.extend(batch.spans);
         logs.extend(batch.logs);

@@ -544,6 +544,19 @@ fn a_bomb_is_refused() {
 }
 
 #[test]
+fn what_is_small_on_the_wire_and_large_in_memory_is_limited() {
+    let empty = |count: usize| "{},".repeat(count) + "{}";
+    let values = value_line(&format!(r#"{{"arrayValue":{{"values":[{}]}}}}"#, empty(limit::TRACE_VALUES)));
+    let logs = format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{}]}}]}}]}}"#, empty(limit::TRACE_SPANS));
+    for text in [values, logs] {
+        let fault = read(text.as_bytes(), &mut |_| {}).unwrap_err();
+        assert!(fault.message.starts_with("expected at most 500000 spans"), "{fault}");
+    }
+    let parts = [0x0a, 0].repeat(limit::TRACE_SPANS + 1);
+    assert!(messages(&telemetry(&parts))[0].ends_with("expected at most 500000 parts, found more"));
+}
+
+#[test]
 fn a_broken_part_of_protobuf_costs_itself_only() {
     let good = field(9, &[field(1, b"z"), field(2, &field(1, b"kept"))].concat());
     let value = |value: &[u8]| field(9, &[field(1, b"a"), field(2, value)].concat());

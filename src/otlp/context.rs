@@ -28,6 +28,10 @@ pub(super) struct Context {
     /// Whether the attribute at hand is nested too deeply to be kept.
     pub(super) too_deep: bool,
     pub(super) shape: Shape,
+    /// How many values there were in the batch or file, so that two bytes of input cannot become a hundred in memory.
+    pub(super) values: usize,
+    /// Whether there are more spans, log records or values than may be held.
+    pub(super) overflow: bool,
 }
 
 /// What a file looks like, to say so when nothing in it is telemetry.
@@ -44,18 +48,20 @@ pub(super) struct Shape {
 pub(super) struct Checkpoint {
     mark: Mark,
     dropped_spans: usize,
+    values: usize,
 }
 
 impl Context {
     /// A state to return to with [`Context::restart`]; the batch must be empty.
     pub(super) fn checkpoint(&self) -> Checkpoint {
-        Checkpoint { mark: self.ledger.mark(), dropped_spans: self.dropped_spans }
+        Checkpoint { mark: self.ledger.mark(), dropped_spans: self.dropped_spans, values: self.values }
     }
 
     /// Forgets what was decoded since the checkpoint.
     pub(super) fn restart(&mut self, checkpoint: Checkpoint) {
         self.ledger.rollback(checkpoint.mark);
         self.dropped_spans = checkpoint.dropped_spans;
+        self.values = checkpoint.values;
         self.batch.spans.clear();
         self.batch.logs.clear();
         self.metrics = 0;
@@ -132,6 +138,14 @@ impl Context {
         None
     }
 
+    /// Counts a value; false when there are too many to keep it, and the file is refused.
+    #[inline]
+    pub(super) fn admit(&mut self) -> bool {
+        self.values += 1;
+        self.overflow |= self.values > limit::TRACE_VALUES;
+        !self.overflow
+    }
+
     /// Leaves the resource and scope before.
     pub(super) fn enter_resource(&mut self) {
         self.resource = Arc::default();
@@ -184,7 +198,11 @@ impl Context {
         }
         self.warn_of_repeated_keys(&span.attributes);
         self.ledger.locate_span(mark, if placed { &span.span_id } else { &span.name });
-        if placed {
+        if !placed {
+            return;
+        }
+        self.overflow |= self.batch.spans.len() >= limit::TRACE_SPANS;
+        if !self.overflow {
             self.batch.spans.push(span);
         }
     }
@@ -195,7 +213,10 @@ impl Context {
         if let Some(span) = &log.span_id {
             self.ledger.locate_span(mark, span);
         }
-        self.batch.logs.push(log);
+        self.overflow |= self.batch.logs.len() >= limit::TRACE_SPANS;
+        if !self.overflow {
+            self.batch.logs.push(log);
+        }
     }
 
     /// A link, if it leads somewhere.
@@ -204,7 +225,7 @@ impl Context {
             self.warn(format_args!("the link has no valid trace id and span id, so it was dropped"));
             return None;
         };
-        Some(Link { trace_id, span_id, attributes })
+        self.admit().then_some(Link { trace_id, span_id, attributes })
     }
 
     /// The body of a log record: null when it was nested too deeply or could not be read.
@@ -278,6 +299,7 @@ impl Context {
             return None;
         };
         self.ledger.locate(mark, &key);
-        Some((key, value?))
+        let value = value?;
+        self.admit().then_some((key, value))
     }
 }

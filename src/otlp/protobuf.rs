@@ -12,7 +12,7 @@ use super::value::{AnyValue, Attributes};
 use crate::limit;
 use prost::bytes::{Buf, Bytes};
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
-use prost::{DecodeError, Message, Oneof};
+use prost::{Message, Oneof};
 use std::sync::Arc;
 
 /// `TracesData`, `LogsData`, `MetricsData` and the export requests.
@@ -188,12 +188,12 @@ enum Signal {
 }
 
 /// Decodes one message into the context's batch; the error says why it is none.
-pub(super) fn decode(context: &mut Context, message: Bytes) -> Result<(), DecodeError> {
+pub(super) fn decode(context: &mut Context, message: Bytes) -> Result<(), String> {
     context.begin();
-    let envelope = EnvelopeMessage::decode(message)?;
+    let envelope: EnvelopeMessage = decode_parts(&message)?;
     let mut groups = Vec::with_capacity(envelope.resources.len());
     for resource in envelope.resources {
-        groups.push(ResourceGroupMessage::decode(resource)?);
+        groups.push(decode_parts::<ResourceGroupMessage>(&resource)?);
     }
     let signal = groups.iter().flat_map(scopes).find_map(|scope| records(scope).iter().find_map(signal_of));
     context.shape.otlp |= !groups.is_empty();
@@ -208,7 +208,7 @@ fn scopes(group: &ResourceGroupMessage) -> impl Iterator<Item = &Bytes> {
 }
 
 fn records(scope: &Bytes) -> Vec<Bytes> {
-    ScopeGroupMessage::decode(scope.clone()).map(|scope| scope.records).unwrap_or_default()
+    decode_parts::<ScopeGroupMessage>(scope).map(|scope| scope.records).unwrap_or_default()
 }
 
 /// What a record is, told by the wire types of its fields:
@@ -295,13 +295,25 @@ fn scope_group(context: &mut Context, group: &ScopeGroupMessage, signal: Signal)
 
 /// A message inside another one, or a warning.
 fn message<M: Message + Default>(context: &mut Context, field: &str, bytes: &Bytes) -> Option<M> {
-    match M::decode(bytes.clone()) {
+    match decode_parts(bytes) {
         Ok(message) => Some(message),
         Err(error) => {
             context.warn_about(field, format_args!("not a protobuf message: {error}"));
             None
         }
     }
+}
+
+/// A message of no more parts than there may be spans: an empty part is two bytes on the wire and many in memory.
+fn decode_parts<M: Message + Default>(bytes: &Bytes) -> Result<M, String> {
+    let (mut rest, mut parts) = (bytes.clone(), 0);
+    while rest.has_remaining() && next_field(&mut rest).is_some() {
+        parts += 1;
+        if parts > limit::TRACE_SPANS {
+            return Err(format!("expected at most {} parts, found more", limit::TRACE_SPANS));
+        }
+    }
+    M::decode(bytes.clone()).map_err(|error| error.to_string())
 }
 
 fn span(context: &mut Context, bytes: &Bytes) {
@@ -337,7 +349,7 @@ fn event(context: &mut Context, bytes: &Bytes) -> Option<Event> {
     let name = text(context, "events.name", &found.name);
     let attributes = located(context, "events.attributes", &found.attributes);
     context.warn_of_repeated_keys(&attributes);
-    Some(Event { name, time_ns: found.time_ns, attributes })
+    context.admit().then_some(Event { name, time_ns: found.time_ns, attributes })
 }
 
 fn link(context: &mut Context, bytes: &Bytes) -> Option<Link> {
@@ -401,7 +413,7 @@ fn located(context: &mut Context, field: &str, found: &[Bytes]) -> Attributes {
 }
 
 fn attributes(context: &mut Context, found: &[Bytes]) -> Attributes {
-    let mut attributes = Attributes::with_capacity(found.len());
+    let mut attributes = Attributes::with_capacity(found.len().min(128));
     for bytes in found {
         let mark = context.ledger.mark();
         let Some(found) = message::<KeyValueMessage>(context, "attribute", bytes) else { continue };
@@ -437,13 +449,19 @@ fn value_of_kind(context: &mut Context, kind: Option<Kind>) -> Option<AnyValue> 
         Some(Kind::Bytes(bytes)) => AnyValue::Bytes(context.cut_bytes(bytes.into())),
         Some(Kind::List(bytes)) => {
             let found = message::<ValuesMessage>(context, "arrayValue", &bytes)?;
-            AnyValue::List(found.values.iter().map(|bytes| value(context, bytes).unwrap_or_default()).collect())
+            AnyValue::List(found.values.iter().filter_map(|bytes| member(context, bytes)).collect())
         }
         Some(Kind::Map(bytes)) => {
             let found = message::<ValuesMessage>(context, "kvlistValue", &bytes)?;
             AnyValue::Map(attributes(context, &found.values))
         }
     })
+}
+
+/// A member of a list: one that cannot be read stays as null, so that the others keep their places.
+fn member(context: &mut Context, bytes: &Bytes) -> Option<AnyValue> {
+    let value = value(context, bytes).unwrap_or_default();
+    context.admit().then_some(value)
 }
 
 #[cfg(test)]

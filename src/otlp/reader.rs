@@ -18,7 +18,10 @@ pub(super) struct Caps {
     pub(super) bytes: u64,
     /// Bytes of a compressed one after decompression.
     pub(super) expanded: u64,
+    /// Spans, and as many log records.
     pub(super) spans: usize,
+    /// Whether values are counted over the whole file, because all of it is kept.
+    pub(super) whole: bool,
 }
 
 /// What was read of one file.
@@ -48,16 +51,19 @@ pub(super) fn read(reader: impl Read, caps: Caps, sink: &mut dyn FnMut(Batch)) -
             run.finish()
         }
         Err(Stop::Unreadable(error)) => Err(source::fault(&error)),
-        Err(Stop::TooManySpans(cap)) => {
-            Err(Fault::new(format!("expected at most {cap} spans, found more")).help("keep only the traces of the incident"))
-        }
+        Err(Stop::TooMuch) => Err(Fault::new(format!(
+            "expected at most {} spans, as many log records, and {} attributes and other values, found more",
+            limit::TRACE_SPANS,
+            limit::TRACE_VALUES
+        ))
+        .help("split the file, or keep only the traces of the incident")),
     }
 }
 
 /// Why reading stopped before the end.
 enum Stop {
     Unreadable(io::Error),
-    TooManySpans(usize),
+    TooMuch,
 }
 
 impl From<io::Error> for Stop {
@@ -235,7 +241,8 @@ impl Run<'_> {
         if let Err(error) = protobuf::decode(&mut self.context, Bytes::from(bytes)) {
             self.context.error(format_args!("not OTLP protobuf: {error}"));
         }
-        self.otlp |= self.context.shape.otlp;
+        // Either it was, or that has been said.
+        self.otlp = true;
         self.flush()
     }
 
@@ -294,10 +301,13 @@ impl Run<'_> {
     /// Hands the batch at hand to the sink.
     fn flush(&mut self) -> Result<(), Stop> {
         let batch = self.context.take_batch();
+        if !self.caps.whole {
+            self.context.values = 0;
+        }
         self.reading.spans += batch.spans.len();
         self.reading.logs += batch.logs.len();
-        if self.reading.spans > self.caps.spans {
-            return Err(Stop::TooManySpans(self.caps.spans));
+        if self.context.overflow || self.reading.spans > self.caps.spans || self.reading.logs > self.caps.spans {
+            return Err(Stop::TooMuch);
         }
         if !batch.spans.is_empty() || !batch.logs.is_empty() {
             (self.sink)(batch);

@@ -158,7 +158,9 @@ impl<'de> Element<'de> for ListMembers {
     fn list<S: SeqAccess<'de>>(context: &mut Context, mut list: S) -> Result<Option<Self::Output>, S::Error> {
         let mut values = Vec::new();
         while let Some(value) = list.next_element_seed(one::<Value>(context))? {
-            values.push(value.unwrap_or_default());
+            if context.admit() {
+                values.push(value.unwrap_or_default());
+            }
         }
         Ok(Some(values))
     }

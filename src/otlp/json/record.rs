@@ -152,7 +152,7 @@ impl<'de> Element<'de> for EventObject {
             }
         }
         context.warn_of_repeated_keys(&event.attributes);
-        Ok(Some(event))
+        Ok(context.admit().then_some(event))
     }
 }
 
