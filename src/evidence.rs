@@ -26,12 +26,16 @@ impl Evidence {
     /// # Errors
     /// A file in which nothing can be read: another kind of file, or an empty one.
     pub fn take_traces(&mut self, bytes: &[u8], file: &str) -> Result<(), Fault> {
-        let telemetry = otlp::read_all(bytes);
+        let telemetry = otlp::read_all(bytes).map_err(|fault| fault.in_file(file))?;
+        let reading = &telemetry.reading;
         if telemetry.spans.is_empty() && telemetry.logs.is_empty() {
-            let why = telemetry.diagnostics.first().map_or_else(|| "not one span or log record".to_string(), ToString::to_string);
+            let why = reading.diagnostics.first().map_or_else(|| "not one span or log record".to_string(), ToString::to_string);
             return Err(Fault::new(format!("no telemetry: {why}")).in_file(file).help("expected OTLP: JSON, JSON lines or protobuf"));
         }
-        self.diagnostics.extend(telemetry.diagnostics.iter().map(|diagnostic| format!("{file}: {diagnostic}")));
+        self.diagnostics.extend(reading.diagnostics.iter().map(|diagnostic| format!("{file}: {diagnostic}")));
+        if reading.more_diagnostics > 0 {
+            self.diagnostics.push(format!("{file}: and {} more", reading.more_diagnostics));
+        }
         self.spans.extend(telemetry.spans);
         self.logs.extend(telemetry.logs);
         Ok(())

@@ -14,6 +14,12 @@ pub const TRACE_BYTES: u64 = 64 << 20;
 pub const TRACE_SPANS: usize = 500_000;
 /// Bytes of one line of a JSON-lines file.
 pub const LINE_BYTES: usize = 64 << 20;
+/// Bytes that one compressed file expands to when it is read as a stream; a plain file may be of any size.
+pub const EXPANDED_BYTES: u64 = 16 << 30;
+/// Values (attributes, events, links and members of lists) of one trace file held in memory, or of one batch of a stream.
+pub const TRACE_VALUES: usize = 4_000_000;
+/// Diagnostics of one file that are kept; the rest are counted.
+pub const DIAGNOSTICS: usize = 100;
 /// Bytes of one attribute's value; longer ones are cut, with a diagnostic.
 pub const ATTRIBUTE_BYTES: usize = 1 << 20;
 /// Nesting of values inside one attribute.
@@ -50,6 +56,9 @@ pub const ALL: &[(&str, u64, &str)] = &[
     ("trace or wire file, decompressed", TRACE_BYTES, "bytes"),
     ("spans of a trace file", TRACE_SPANS as u64, "spans"),
     ("line of a JSON-lines file", LINE_BYTES as u64, "bytes"),
+    ("values of a trace file", TRACE_VALUES as u64, "values"),
+    ("compressed file as a stream, decompressed", EXPANDED_BYTES, "bytes"),
+    ("diagnostics kept of one file", DIAGNOSTICS as u64, "diagnostics"),
     ("attribute value", ATTRIBUTE_BYTES as u64, "bytes"),
     ("attribute nesting", ATTRIBUTE_DEPTH as u64, "levels"),
     ("regular expression, compiled", REGEX_BYTES as u64, "bytes"),
