@@ -28,7 +28,7 @@ struct Requirement {
 /// Holds every required field against the candidate.
 pub(super) fn assess(case: &Case, request: &Request, standard: Standard<'_>) -> Fields {
     let mut fields = Fields { reports: Vec::new(), verdict: None, line: None, missing: Vec::new(), notes: Vec::new() };
-    let requirements = requirements(case, standard);
+    let requirements = requirements(case, request, standard);
     for requirement in &requirements {
         let report = assess_one(requirement, request, standard, &mut fields);
         fields.reports.push(report);
@@ -37,14 +37,17 @@ pub(super) fn assess(case: &Case, request: &Request, standard: Standard<'_>) -> 
     fields
 }
 
-/// The postmortem's own requirements first, then what the profile adds.
-fn requirements(case: &Case, standard: Standard<'_>) -> Vec<Requirement> {
+/// The postmortem's own requirements first, then what the profile adds where there is telemetry to ask.
+fn requirements(case: &Case, request: &Request, standard: Standard<'_>) -> Vec<Requirement> {
     let own = case.fields.iter().map(|required| Requirement {
         field: required.field.clone(),
         on: On::parse(&required.on).unwrap_or_default(),
         line: Some(required.line),
     });
     let mut requirements: Vec<Requirement> = own.collect();
+    if request.trace.is_none() {
+        return requirements;
+    }
     let profile: Vec<String> = match &standard.telemetry.require {
         Require::Minimum => field::minimum().map(|definition| definition.name.to_string()).collect(),
         Require::Fields(fields) => fields.iter().map(|field| field.value.clone()).collect(),
