@@ -496,7 +496,11 @@ fn a_case_without_a_trace_is_undecided() {
 #[test]
 fn a_trace_is_matched_by_the_attribute_relapse_case_too() {
     let repository = with_trace("Sum it up.", "Sum it down.");
-    repository.edit(TRACE, r#"{"key":"app.outcome""#, r#"{"key":"relapse.case","value":{"stringValue":"token-flood"}},{"key":"app.outcome""#);
+    repository.edit(
+        TRACE,
+        r#"{"key":"app.outcome""#,
+        r#"{"key":"relapse.case","value":{"stringValue":"token-flood"}},{"key":"app.outcome""#,
+    );
     repository.relapse("run").expects(0);
 }
 
