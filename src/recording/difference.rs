@@ -125,7 +125,7 @@ mod tests {
         let asked = json!({"model": "m", "messages": [{"content": "one two three four five six seven eight nine ten eleven twelve"}], "temperature": 0.2, "seed": 1});
         assert_eq!(
             lines(&recorded, &asked),
-            ["  /messages/0/content: … eight nine ten eleven [-Cite sources-]twelve", "  /seed: {+1+} is new"]
+            ["  /messages/0/content: … eight nine ten eleven [-Cite sources -]twelve", "  /seed: {+1+} is new"]
         );
     }
 
