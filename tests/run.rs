@@ -601,7 +601,7 @@ fn a_muted_case_does_not_gate_until_its_date() {
 fn a_muted_case_gates_after_its_date() {
     let repository = with_status("{muted: {until: 2020-01-01, why: the vendor is slow}}");
     let output = repository.relapse("run --target last-winter").expects(1);
-    assert!(output.stdout.contains("muted until 2020-01-01: the vendor is slow"), "{output}");
+    assert!(output.stdout.contains("muted until 2020-01-01, which is over: the vendor is slow"), "{output}");
 }
 
 #[test]
