@@ -182,7 +182,8 @@ impl<'a> Examiner<'a> {
             Status::Muted { until, why } => {
                 let over = crate::yaml::Date::parse(until).is_none_or(|date| date.is_past(now));
                 report.gates = over;
-                report.notes.push(format!("muted until {until}: {why}"));
+                let ended = if over { ", which is over" } else { "" };
+                report.notes.push(format!("muted until {until}{ended}: {why}"));
             }
         }
         if report.next.is_none() {

@@ -19,8 +19,10 @@ use crate::redact::Redactor;
 use crate::request::Request;
 use crate::signal::Signals;
 use crate::suite::postmortem_digest;
+use crate::yaml::Node;
 use camino::Utf8Path;
 use serde_json::{Map, Value, json};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 /// One line of the proof table.
@@ -91,7 +93,7 @@ pub fn compile(root: &Root, project: &Project, mapping: &Mapping, postmortem: &P
     warnings.extend(proof.warnings());
     let case = Case {
         id: postmortem.id.clone(),
-        compiled: read.compiled(root, project, postmortem, &mut faults),
+        compiled: read.compiled(root, project, (postmortem, &proof.schemas), &mut faults),
         title: postmortem.title.value.clone(),
         class: postmortem.class.value.clone(),
         severity: postmortem.severity.word().to_string(),
@@ -179,10 +181,17 @@ impl Read {
         &self.incidents[self.picked]
     }
 
-    fn compiled(&self, root: &Root, project: &Project, postmortem: &Postmortem, faults: &mut Faults) -> Compiled {
+    /// What the case is compiled from; `schemas` are the files that its checks name.
+    fn compiled(
+        &self,
+        root: &Root,
+        project: &Project,
+        (postmortem, schemas): (&Postmortem, &[Reference]),
+        faults: &mut Faults,
+    ) -> Compiled {
         let text = faults.take(root.read_text(&postmortem.file, limit::MARKDOWN_BYTES)).unwrap_or_default();
         let mut evidence = BTreeMap::new();
-        for file in postmortem.files() {
+        for file in postmortem.files().chain(schemas) {
             if let Some(bytes) = faults.take(file.read_bytes(root, limit::TRACE_BYTES)) {
                 evidence.insert(below(postmortem, file), canonical::digest(&bytes));
             }
@@ -238,14 +247,19 @@ fn pick(postmortem: &Postmortem, incidents: &[Request], faults: &mut Faults) -> 
     found
 }
 
-/// A check of a postmortem, with schemas read from beside it.
-fn parse_check(root: &Root, postmortem: &Postmortem, node: &crate::yaml::Node, faults: &mut Faults) -> Option<Check> {
+/// A check of a postmortem, and the schemas that were read for it from beside the postmortem.
+fn parse_check(root: &Root, postmortem: &Postmortem, node: &Node, faults: &mut Faults) -> (Option<Check>, Vec<Reference>) {
     let base = Utf8Path::new(postmortem::FOLDER).join(&postmortem.id);
+    let schemas = RefCell::new(Vec::new());
     let loader = |file: &str, place: &Place| {
         let path = crate::disk::confine(&base, file).map_err(|fault| fault.at(place.clone()))?;
-        Reference { path, place: place.clone() }.read_text(root, limit::YAML_BYTES)
+        let schema = Reference { path, place: place.clone() };
+        let text = schema.read_text(root, limit::YAML_BYTES);
+        schemas.borrow_mut().push(schema);
+        text
     };
-    Check::parse(node, &loader, faults)
+    let check = Check::parse(node, &loader, faults);
+    (check, schemas.into_inner())
 }
 
 /// The field that would make a signal known, for messages and for blind tests.

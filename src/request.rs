@@ -125,6 +125,8 @@ impl Request {
         if let Some(wire) = &self.wire {
             measure_wire(wire, &mut signals);
         }
+        let total = signals.read("tokens.input").number().zip(signals.read("tokens.output").number());
+        signals.set_number("tokens.total", total.map(|(input, output)| input + output));
         self.signals = signals;
         stages::measure(self);
         let outcome = outcome(self);
@@ -291,12 +293,18 @@ fn measure_wire(wire: &Summary, signals: &mut Signals) {
     signals.set_number("calls.model", Some(wire.calls.len() as f64));
     set_retries(signals, wire.retries() as f64, wire.calls.len() as f64);
     signals.set_number("retries.wasted", wire.wasted().map(micro));
-    signals.set_number("latency.first_token", wire.first_token().map(micro));
-    let (input, output) = (wire.tokens(|usage| usage.input), wire.tokens(|usage| usage.output));
-    signals.set_number("tokens.input", input);
-    signals.set_number("tokens.output", output);
-    signals.set_number("tokens.cached", wire.tokens(|usage| usage.cached));
-    signals.set_number("tokens.reasoning", wire.tokens(|usage| usage.reasoning));
+    // What the wire does not say, the telemetry may.
+    for (signal, known) in [
+        ("latency.first_token", wire.first_token().map(micro)),
+        ("tokens.input", wire.tokens(|usage| usage.input)),
+        ("tokens.output", wire.tokens(|usage| usage.output)),
+        ("tokens.cached", wire.tokens(|usage| usage.cached)),
+        ("tokens.reasoning", wire.tokens(|usage| usage.reasoning)),
+    ] {
+        if known.is_some() {
+            signals.set_number(signal, known);
+        }
+    }
     signals.set_flag("output.truncated", wire.last().map(Attempt::truncated));
     signals.set_flag("output.refused", Some(wire.calls.iter().any(|call| call.last().refused())));
     if wire.calls.iter().any(|call| call.last().blocked()) {

@@ -96,6 +96,11 @@ fn load(root: &Root, id: &str, telemetry: Option<&str>) -> Result<Case, Fault> {
     let path = Case::path(id);
     let text = root.read_text(Utf8Path::new(&path), limit::YAML_BYTES)?;
     let case = Case::parse(id, &text)?;
+    let postmortem = Case::postmortem_path(id);
+    if !root.exists(Utf8Path::new(&postmortem)) {
+        let fault = Fault::new(format!("{postmortem} is gone")).in_file(path);
+        return Err(fault.help(format!("delete cases/{id} too, or restore the postmortem")));
+    }
     match staleness(root, &case.compiled, id, telemetry)? {
         None => Ok(case),
         Some(reason) => Err(Fault::new(format!("stale: {reason}")).in_file(path).help("run `relapse compile` and commit the case")),
@@ -111,9 +116,6 @@ fn staleness(root: &Root, compiled: &Compiled, id: &str, telemetry: Option<&str>
         return Ok(Some("the telemetry section of relapse.yaml changed".into()));
     }
     let postmortem = Case::postmortem_path(id);
-    if !root.exists(Utf8Path::new(&postmortem)) {
-        return Ok(Some(format!("{postmortem} is gone; delete the case too")));
-    }
     let text = root.read_text(Utf8Path::new(&postmortem), limit::YAML_BYTES)?;
     if postmortem_digest(&text) != compiled.postmortem {
         return Ok(Some(format!("{postmortem} changed")));

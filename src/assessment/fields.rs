@@ -95,6 +95,7 @@ fn assess_one(requirement: &Requirement, request: &Request, standard: Standard<'
         (Some(waiver), Some(true)) => {
             report.waived = Some(waiver.why.clone());
             report.message = format!("{}; the waiver is not needed any more: take it out of relapse.yaml", report.message);
+            fields.notes.push(format!("`{field}` is there, so its waiver is not needed any more: take it out of relapse.yaml"));
             worsen(fields, Verdict::Changed(Change::Different), *line);
         }
         (None, Some(false)) => {

@@ -116,7 +116,8 @@ fn notes(project: &Project, suite: &Suite, assignments: &[Assignment<'_>], args:
         .iter()
         .map(|waiver| {
             let until = waiver.until.map(|until| format!(" until {until}")).unwrap_or_default();
-            format!("waived{until}: {} ({})", waiver.field.value, waiver.why)
+            let ended = if waiver.until.is_some_and(|until| until.is_past(now())) { ", which is over" } else { "" };
+            format!("waived{until}{ended}: {} ({})", waiver.field.value, waiver.why)
         })
         .collect();
     if suite.cases.is_empty() {

@@ -3,7 +3,7 @@
 use super::{Claim, Read, field_of_signal, gate, late, parse_check};
 use crate::case::{self, FieldRequirement, LateSignal, Test, Trial};
 use crate::check::{Check, Finding, Observation, show};
-use crate::disk::Root;
+use crate::disk::{Reference, Root};
 use crate::fault::{Fault, Faults};
 use crate::field::{On, State};
 use crate::inert;
@@ -14,6 +14,7 @@ use crate::signal::Signals;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
+#[derive(Default)]
 pub(super) struct Proof {
     pub(super) fields: Vec<FieldRequirement>,
     pub(super) tests: Vec<Test>,
@@ -21,6 +22,8 @@ pub(super) struct Proof {
     pub(super) claims: Vec<Claim>,
     /// Fields whose values some check compares.
     pub(super) compared_fields: Vec<String>,
+    /// Files that checks name.
+    pub(super) schemas: Vec<Reference>,
 }
 
 /// What every evaluation of one postmortem shares.
@@ -60,13 +63,14 @@ fn present_fields(request: &Request) -> Map<String, Value> {
 impl Proof {
     pub(super) fn of(root: &Root, postmortem: &Postmortem, read: &Read, mapping: &Mapping, faults: &mut Faults) -> Self {
         let sides = Sides::new(read);
-        let mut proof =
-            Self { fields: Vec::new(), tests: Vec::new(), signals: Vec::new(), claims: Vec::new(), compared_fields: Vec::new() };
+        let mut proof = Self::default();
         for field in &postmortem.fields_missing {
             proof.prove_field(field, read, mapping, faults);
         }
         for test in &postmortem.tests {
-            if let Some(check) = parse_check(root, postmortem, &test.expect, faults) {
+            let (check, schemas) = parse_check(root, postmortem, &test.expect, faults);
+            proof.schemas.extend(schemas);
+            if let Some(check) = check {
                 proof.prove_test(test, &check, &sides, faults);
             }
         }

@@ -1,0 +1,235 @@
+//! `relapse new` as a user meets it: the page it drafts, and what it keeps out of the repository.
+
+#[expect(dead_code, reason = "not every test file needs all of the harness")]
+mod support;
+
+use insta::assert_snapshot;
+use support::{Invocation, Repository};
+
+/// A repository with a target, and two recordings that are not in it yet.
+fn with_recordings() -> Repository {
+    let (repository, traces) = (Repository::of("passed"), Repository::of("traces"));
+    for path in repository.tree().into_keys().filter(|path| path.starts_with("postmortems") || path.starts_with("cases")) {
+        repository.write(&format!("in/{}", path.rsplit('/').next().unwrap_or_default()), repository.read(&path));
+        repository.remove(&path);
+    }
+    for side in ["incident", "healthy"] {
+        let path = format!("postmortems/token-flood/{side}.otlp.jsonl");
+        repository.write(&format!("in/{side}.otlp.jsonl"), traces.read(&path));
+    }
+    repository
+}
+
+fn new(repository: &Repository, title: &str) -> Invocation {
+    repository.relapse("new --incident in/incident.otlp.jsonl --healthy in/healthy.otlp.jsonl").argument(title)
+}
+
+#[test]
+fn a_pair_of_traces_becomes_a_page_that_compiles_as_it_is() {
+    let repository = with_recordings();
+    assert_snapshot!(new(&repository, "One question cost a hundred thousand tokens").expects(0), @r#"
+    exit 0
+    -- stdout --
+    postmortems/one-question-cost-a-hundred-thousand.md: 2 tests and 1 fields proposed
+      missing when healthy too: {field: session.id, why: "…"} under telemetry.waive, or add session.id on the root span
+      missing when healthy too: {field: user.id, why: "…"} under telemetry.waive, or add user.id on the root span
+      missing when healthy too: {field: feature, why: "…"} under telemetry.waive, or add app.feature (or gen_ai.workflow.name) on the root span
+      missing when healthy too: {field: model.responded, why: "…"} under telemetry.waive, or add gen_ai.response.model
+      missing when healthy too: {field: latency.total, why: "…"} under telemetry.waive, or add a root span around the whole request
+      missing when healthy too: {field: latency.first_token, why: "…"} under telemetry.waive, or add gen_ai.response.time_to_first_chunk
+      missing when healthy too: {field: retries.count, why: "…"} under telemetry.waive, or add relapse.retry.count on the model span (the SDK retries inside it), or instrument the HTTP client
+      missing when healthy too: {field: usage.output_tokens, why: "…"} under telemetry.waive, or add gen_ai.usage.output_tokens (ask for usage in the stream: stream_options.include_usage)
+    next: read postmortems/one-question-cost-a-hundred-thousand.md, correct it, then run `relapse compile one-question-cost-a-hundred-thousand`
+    "#);
+    assert_snapshot!(repository.read("postmortems/one-question-cost-a-hundred-thousand.md"), @r#"
+    ---
+    title: "One question cost a hundred thousand tokens"
+    class: tokens
+    severity: sev3
+    status: active
+    evidence:
+      incident: incident.otlp.jsonl
+      healthy: healthy.otlp.jsonl
+    detected_by: user                    # user, alert, review, vendor, bill, chance
+    # cause:                             one line: what was wrong
+    fields_missing:                      # absent in the incident, present when healthy
+      - prompt.version
+    tests:                               # each fails on the incident and holds when healthy
+      - name: succeeds
+        expect: "outcome == 'success'"
+      - name: tokens-input-budget
+        expect: "tokens.input <= 2 * healthy.tokens.input"
+    ---
+    ## What happened
+
+    The user asked:
+
+    ```text
+    Sum it up.
+    ```
+    "#);
+    assert_snapshot!(repository.relapse("compile --verbose").expects(0), @"
+    exit 0
+    -- stdout --
+    one-question-cost-a-hundred-thousand: 3 proved
+      field  prompt.version (any)         proved    absent in the incident, present when healthy
+      test   succeeds                     proved    incident: outcome = 'error' · healthy: outcome = 'success'
+      test   tokens-input-budget          proved    incident: healthy.tokens.input = 100, tokens.input = 100000 · healthy: healthy.tokens.input = 100, tokens.input = 100
+    1 compiled, 1 changed
+    ");
+}
+
+#[test]
+fn a_pair_of_wires_becomes_a_page_with_nothing_to_tell_them_apart() {
+    let repository = with_recordings();
+    let invocation = repository.relapse("new --wire-incident in/incident.http.jsonl --wire-healthy in/healthy.http.jsonl --id window");
+    assert_snapshot!(invocation.argument("Promised a window").expects(0), @"
+    exit 0
+    -- stdout --
+    postmortems/window.md: 0 tests and 0 fields proposed
+    next: read postmortems/window.md, correct it, then run `relapse compile window`
+    ");
+    assert_snapshot!(repository.read("postmortems/window.md"), @r#"
+    ---
+    title: "Promised a window"
+    class: prompt
+    severity: sev3
+    status: active
+    evidence:
+      wire: {incident: incident.http.jsonl, healthy: healthy.http.jsonl}
+    detected_by: user                    # user, alert, review, vendor, bill, chance
+    # cause:                             one line: what was wrong
+    tests: []                            # nothing in the recordings tells them apart: say what must hold
+    ---
+    ## What happened
+
+    The user asked:
+
+    ```text
+    How long can I return it?
+    ```
+
+    and got:
+
+    ```text
+    You have 90 days.
+    ```
+    "#);
+}
+
+#[test]
+fn a_key_in_a_recording_never_enters_the_repository() {
+    let key = format!("sk-ant-{}", "api03AbCdEfGhIjKlMnOp0123456789");
+    let repository = with_recordings();
+    let leaking = repository.read("in/incident.otlp.jsonl").replace("Sum it up.", &format!("My key is {key}"));
+    repository.write("in/incident.otlp.jsonl", leaking);
+    let output = new(&repository, "A leak").expects(0);
+    assert!(!output.stdout.contains(&key[7..]) && !output.stderr.contains(&key[7..]));
+    for (path, bytes) in repository.tree().into_iter().filter(|(path, _)| !path.starts_with("in/")) {
+        assert!(!String::from_utf8_lossy(&bytes).contains(&key[7..]), "{path}");
+    }
+    repository.relapse("compile").expects(0);
+}
+
+#[test]
+fn an_id_that_is_taken_is_refused_and_nothing_is_written() {
+    let repository = with_recordings();
+    new(&repository, "Twice").expects(0);
+    let before = repository.tree();
+    assert_snapshot!(new(&repository, "Twice").expects(2), @"
+    exit 2
+    -- stderr --
+    postmortems/twice.md exists
+      help: choose another name with --id
+    ");
+    assert!(before == repository.tree());
+}
+
+#[test]
+fn a_recording_that_cannot_be_read_is_refused_and_nothing_is_written() {
+    let repository = with_recordings();
+    let before = repository.tree();
+    let mut told = Vec::new();
+    for file in ["gone.jsonl", "in", "prompts/v1.md", "/dev/null"] {
+        let output = repository.relapse("new --incident").argument(file).argument("Odd").expects(2);
+        told.push(output.stderr);
+    }
+    assert_snapshot!(told.concat(), @"
+    `gone.jsonl` does not exist
+    `in` is a directory, not a file
+      help: name a regular file
+    --incident or --healthy: no telemetry: not one span or log record
+      help: expected OTLP: JSON, JSON lines or protobuf
+    `/dev/null` is a pipe, socket or device, not a file
+      help: name a regular file
+    ");
+    assert!(before == repository.tree());
+}
+
+#[test]
+fn a_title_is_data() {
+    for title in ["::error::x", "---", "a: b #c", "\"quoted\" 'title'", "Ünïcödé", "-rf", "x\u{202e}y", "{{ 7 * 7 }}"] {
+        let repository = with_recordings();
+        let output = repository
+            .relapse("new --id odd --incident in/incident.otlp.jsonl --healthy in/healthy.otlp.jsonl --")
+            .argument(title)
+            .expects(0);
+        assert!(output.stdout.lines().all(|line| !line.trim_start().starts_with("::")));
+        repository.relapse("compile").expects(0);
+        let case = repository.read("cases/odd/case.yaml");
+        let title = serde_json::Value::from(title).to_string().replace('\u{202e}', "\\u202e");
+        assert!(case.contains(&format!("title: {title}")), "{case}");
+    }
+}
+
+#[test]
+fn a_title_without_a_letter_asks_for_an_id() {
+    assert_snapshot!(new(&with_recordings(), "???").expects(2), @"
+    exit 2
+    -- stderr --
+    id `` must begin with a letter or digit and consist of a-z, 0-9 and -
+    ");
+}
+
+#[test]
+fn a_title_of_two_lines_is_refused_or_compiles() {
+    let repository = with_recordings();
+    let output = new(&repository, "one\ntwo").expects(2);
+    assert!(output.stderr.contains("a title is one line"), "{output}");
+}
+
+#[test]
+fn an_incident_alone_is_drafted_and_says_that_it_proves_nothing_yet() {
+    let repository = with_recordings();
+    let output = repository.relapse("new --incident in/incident.otlp.jsonl --id alone").argument("Alone").expects(0);
+    assert_snapshot!(output, @r#"
+    exit 0
+    -- stdout --
+    postmortems/alone.md: 1 tests and 0 fields proposed
+      missing when healthy too: {field: session.id, why: "…"} under telemetry.waive, or add session.id on the root span
+      missing when healthy too: {field: user.id, why: "…"} under telemetry.waive, or add user.id on the root span
+      missing when healthy too: {field: feature, why: "…"} under telemetry.waive, or add app.feature (or gen_ai.workflow.name) on the root span
+      missing when healthy too: {field: model.responded, why: "…"} under telemetry.waive, or add gen_ai.response.model
+      missing when healthy too: {field: prompt.version, why: "…"} under telemetry.waive, or add gen_ai.prompt.version (or app.prompt.version) on the root span
+      missing when healthy too: {field: latency.total, why: "…"} under telemetry.waive, or add a root span around the whole request
+      missing when healthy too: {field: latency.first_token, why: "…"} under telemetry.waive, or add gen_ai.response.time_to_first_chunk
+      missing when healthy too: {field: retries.count, why: "…"} under telemetry.waive, or add relapse.retry.count on the model span (the SDK retries inside it), or instrument the HTTP client
+      missing when healthy too: {field: usage.output_tokens, why: "…"} under telemetry.waive, or add gen_ai.usage.output_tokens (ask for usage in the stream: stream_options.include_usage)
+    next: read postmortems/alone.md, correct it, then run `relapse compile alone`
+    "#);
+    assert!(repository.relapse("compile").expects(2).stderr.contains("nothing in this postmortem is proved"));
+}
+
+#[test]
+fn a_recording_is_asked_for() {
+    assert_snapshot!(with_recordings().relapse("new Odd").expects(2), @"
+    exit 2
+    -- stderr --
+    error: the following required arguments were not provided:
+      --incident <FILE>
+
+    Usage: relapse new --incident <FILE> <TITLE>
+
+    For more information, try '--help'.
+    ");
+}
