@@ -58,7 +58,8 @@ fn suite(size: usize) -> TempDir {
     write(&root.join("prompts/system.md"), SYSTEM);
     for index in 0..size {
         let (id, order) = (format!("case-{index:05}"), format!("A-{}", 100_000 + index));
-        let user = format!("Incident {index}: order {order} needs a decision. Notes: customer refund parcel broken late invoice address account.");
+        let user =
+            format!("Incident {index}: order {order} needs a decision. Notes: customer refund parcel broken late invoice address account.");
         let good = format!("{{\"status\":\"ok\",\"answer\":\"order {order} is refunded\",\"echo\":\"{user}\"}}");
         write(&root.join(format!("postmortems/{id}.md")), &postmortem(&order));
         write(&root.join(format!("postmortems/{id}/incident.http.jsonl")), &exchange(&user, "It will be looked at."));

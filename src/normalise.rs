@@ -7,7 +7,7 @@ mod message;
 mod record;
 
 use crate::mapping::{self, Kind, Mapping};
-use crate::otlp::{LogRecord, Span};
+use crate::otlp::{Attributes, LogRecord, Span};
 use crate::trace::{ModelCall, Node, Retrieval, ToolCall, Trace};
 use std::collections::{BTreeSet, HashMap};
 
@@ -36,10 +36,15 @@ fn build(spans: &[&Span], logs: &[LogRecord], mapping: &Mapping) -> Trace {
     record::join(&mut trace, logs);
     enrich::fields(&mut trace);
     enrich::conversation(&mut trace, spans);
-    trace.case = spans
-        .iter()
-        .find_map(|span| span.attributes.iter().find(|(key, _)| key == "relapse.case").and_then(|(_, value)| mapping::text(value)));
+    trace.case = case(spans);
     trace
+}
+
+/// The case that a run was for: a span's `relapse.case`, else the resource's, which `OTEL_RESOURCE_ATTRIBUTES` sets.
+fn case(spans: &[&Span]) -> Option<String> {
+    let named =
+        |attributes: &Attributes| attributes.iter().find(|(key, _)| key == "relapse.case").and_then(|(_, value)| mapping::text(value));
+    spans.iter().find_map(|span| named(&span.attributes)).or_else(|| spans.iter().find_map(|span| named(&span.resource)))
 }
 
 fn node(span: &Span, mapping: &Mapping) -> Node {
@@ -67,9 +72,8 @@ fn error(span: &Span) -> Option<String> {
     if span.status.code != 2 {
         return None;
     }
-    let named = |attributes: &crate::otlp::Attributes, name: &str| {
-        attributes.iter().find(|(key, _)| key == name).and_then(|(_, value)| mapping::text(value))
-    };
+    let named =
+        |attributes: &Attributes, name: &str| attributes.iter().find(|(key, _)| key == name).and_then(|(_, value)| mapping::text(value));
     let of_exception = || span.events.iter().find_map(|event| named(&event.attributes, "exception.type"));
     let message = (!span.status.message.is_empty()).then(|| span.status.message.clone());
     named(&span.attributes, "error.type").or_else(of_exception).or(message).or_else(|| Some("error".into()))
@@ -186,5 +190,38 @@ fn retrieval(trace: &Trace, index: usize, span: &Span) -> Retrieval {
         query: node.text("retrieval.query").map(str::to_string),
         documents: message::flattened_documents(&span.attributes).or(listed).or_else(in_output),
         error: node.error.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::otlp::read_all;
+
+    fn case_of(resource: &str, span: &str) -> Option<String> {
+        let named = |case: &str| match case {
+            "" => String::new(),
+            case => format!(r#"{{"key": "relapse.case", "value": {{"stringValue": "{case}"}}}}"#),
+        };
+        let text = format!(
+            r#"{{"resourceSpans": [{{"resource": {{"attributes": [{}]}}, "scopeSpans": [{{"spans": [{{"traceId": "0af7651916cd43dd8448eb211c80319c",
+            "spanId": "b7ad6b7169203331", "name": "POST /chat", "startTimeUnixNano": "1", "endTimeUnixNano": "2", "attributes": [{}]}}]}}]}}]}}"#,
+            named(resource),
+            named(span)
+        );
+        let telemetry = read_all(text.replace('\n', " ").as_bytes());
+        let traces = requests(telemetry.spans, &telemetry.logs, &Mapping::with_aliases(&std::collections::BTreeMap::new()).unwrap());
+        traces.into_iter().next().unwrap().case
+    }
+
+    #[test]
+    fn a_run_names_its_case_on_the_resource() {
+        assert_eq!(case_of("empty-index", ""), Some("empty-index".into()));
+        assert_eq!(case_of("", ""), None);
+    }
+
+    #[test]
+    fn a_span_that_names_its_case_wins_over_the_resource() {
+        assert_eq!(case_of("of-the-job", "of-the-request"), Some("of-the-request".into()));
     }
 }

@@ -547,7 +547,9 @@ fn what_is_no_regular_file_of_the_repository_is_refused_at_once() {
 fn bombs_are_refused() {
     let aliases: String = (1..12).map(|level| format!("x-{level}: &x{level} [{}]\n", format!("*x{},", level - 1).repeat(9))).collect();
     let nested = format!("x: {}{}\n", "[".repeat(20_000), "]".repeat(20_000));
-    for (bomb, message) in [(format!("x-0: &x0 [a]\n{aliases}"), "alias"), (nested, "nest"), (format!("x: {}\n", "a".repeat(2 << 20)), "bytes")] {
+    for (bomb, message) in
+        [(format!("x-0: &x0 [a]\n{aliases}"), "alias"), (nested, "nest"), (format!("x: {}\n", "a".repeat(2 << 20)), "bytes")]
+    {
         let repository = Repository::of("passed");
         repository.write("postmortems/bomb.md", format!("---\n{bomb}---\n"));
         let output = refused(&repository);

@@ -37,7 +37,13 @@ mod kernel {
 
         fn call(&self, path: &Utf8Path, flags: OFlags) -> Option<Result<OwnedFd, Errno>> {
             let directory = self.0.as_ref()?;
-            Some(openat2(directory, path.as_str(), flags | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS))
+            Some(openat2(
+                directory,
+                path.as_str(),
+                flags | OFlags::CLOEXEC,
+                Mode::empty(),
+                ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS,
+            ))
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::yaml::Spanned;
 use camino::{Utf8Path, Utf8PathBuf};
 use globset::GlobBuilder;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use walkdir::WalkDir;
 
 /// Every request of a target's files.
@@ -26,20 +27,15 @@ impl Pool {
         let mut faults = Faults::new();
         let files = faults.take(files(stage, &traces.traces)).unwrap_or_default();
         let wires = traces.wire.as_ref().and_then(|glob| faults.take(self::files(stage, glob))).unwrap_or_default();
-        let mut evidence = Evidence::default();
-        for file in &files {
-            let read = stage.root.read_bytes(file, limit::TRACE_BYTES);
-            faults.take(read.and_then(|bytes| evidence.take_traces(&bytes, file.as_str())));
-        }
-        for file in &wires {
-            let text = faults.take(stage.root.read_text(file, limit::TRACE_BYTES)).unwrap_or_default();
-            faults.take(evidence.take_wire(&text, file.as_str()));
+        let mut requests = Vec::new();
+        for (traces, wires) in batches(&files, &wires) {
+            let evidence = evidence(stage, &traces, &wires, &mut faults);
+            requests.extend(evidence.requests(stage.standard.mapping));
         }
         if files.is_empty() && faults.is_empty() {
             let fault = Fault::new(format!("no file fits `{}`", traces.traces.value)).at(traces.traces.place.clone());
             faults.push(fault.help(format!("target `{}` judges what another run exported: run it first", target.name)));
         }
-        let requests = if faults.is_empty() { evidence.requests(stage.standard.mapping) } else { Vec::new() };
         faults.into_result(Self { requests, files: files.len(), glob: traces.traces.value.clone() })
     }
 
@@ -67,6 +63,44 @@ impl Pool {
             case.id
         )
     }
+}
+
+/// Files that are read together: a trace file with the wire file of its name, and all the others as one.
+///
+/// Response ids of a scripted server repeat from run to run, so a file's name says more than they do.
+fn batches(traces: &[Utf8PathBuf], wires: &[Utf8PathBuf]) -> Vec<(Vec<Utf8PathBuf>, Vec<Utf8PathBuf>)> {
+    let stems = |files: &[Utf8PathBuf]| files.iter().map(|file| stem(file).to_owned()).collect::<BTreeSet<_>>();
+    let shared: BTreeSet<Utf8PathBuf> = stems(traces).intersection(&stems(wires)).cloned().collect();
+    let of = |files: &[Utf8PathBuf], wanted: &dyn Fn(&Utf8Path) -> bool| -> Vec<Utf8PathBuf> {
+        files.iter().filter(|file| wanted(stem(file))).cloned().collect()
+    };
+    let mut batches: Vec<_> = shared.iter().map(|name| (of(traces, &|stem| stem == name), of(wires, &|stem| stem == name))).collect();
+    let alone = |stem: &Utf8Path| !shared.contains(stem);
+    let rest = (of(traces, &alone), of(wires, &alone));
+    if !rest.0.is_empty() {
+        batches.push(rest);
+    }
+    batches
+}
+
+/// A file's path up to the first dot of its name.
+fn stem(file: &Utf8Path) -> &Utf8Path {
+    let extensions = file.file_name().and_then(|name| name.split_once('.')).map_or(0, |(_, extensions)| extensions.len() + 1);
+    Utf8Path::new(file.as_str().get(..file.as_str().len() - extensions).unwrap_or_default())
+}
+
+/// Reads the files of one batch.
+fn evidence(stage: Stage<'_>, traces: &[Utf8PathBuf], wires: &[Utf8PathBuf], faults: &mut Faults) -> Evidence {
+    let mut evidence = Evidence::default();
+    for file in traces {
+        let read = stage.root.read_bytes(file, limit::TRACE_BYTES);
+        faults.take(read.and_then(|bytes| evidence.take_traces(&bytes, file.as_str())));
+    }
+    for file in wires {
+        let text = faults.take(stage.root.read_text(file, limit::TRACE_BYTES)).unwrap_or_default();
+        faults.take(evidence.take_wire(&text, file.as_str()));
+    }
+    evidence
 }
 
 /// The last question of a case's input.
@@ -101,4 +135,30 @@ fn files(stage: Stage<'_>, glob: &Spanned<String>) -> Result<Vec<Utf8PathBuf>, F
     }
     files.sort();
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths(names: &[&str]) -> Vec<Utf8PathBuf> {
+        names.iter().map(Utf8PathBuf::from).collect()
+    }
+
+    #[test]
+    fn a_wire_file_belongs_to_the_trace_file_of_its_name() {
+        let traces = paths(&["runs/a.otlp.jsonl", "runs/b.otlp.jsonl", "runs/c.otlp.jsonl"]);
+        let wires = paths(&["runs/a.http.jsonl", "runs/d.http.jsonl", "other/b.http.jsonl"]);
+        let expected = vec![
+            (paths(&["runs/a.otlp.jsonl"]), paths(&["runs/a.http.jsonl"])),
+            (paths(&["runs/b.otlp.jsonl", "runs/c.otlp.jsonl"]), paths(&["runs/d.http.jsonl", "other/b.http.jsonl"])),
+        ];
+        assert_eq!(batches(&traces, &wires), expected);
+    }
+
+    #[test]
+    fn files_without_a_namesake_are_read_as_one() {
+        let (traces, wires) = (paths(&["spans-1.jsonl", "spans-2.jsonl"]), paths(&["wire.jsonl"]));
+        assert_eq!(batches(&traces, &wires), [(traces.clone(), wires.clone())]);
+    }
 }

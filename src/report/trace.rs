@@ -43,7 +43,10 @@ fn one<'a>(request: &'a Request, diagnostics: &'a [String]) -> One<'a> {
     One {
         trace_id: trace.map(|trace| trace.id.as_str()).unwrap_or_default(),
         conventions: trace.map(|trace| trace.conventions.as_slice()).unwrap_or_default(),
-        fields: field::ALL.iter().filter_map(|definition| Some((definition.name.to_string(), state(request.fields.get(definition.name)?)))).collect(),
+        fields: field::ALL
+            .iter()
+            .filter_map(|definition| Some((definition.name.to_string(), state(request.fields.get(definition.name)?))))
+            .collect(),
         signals: request.signals.to_json(),
         stages: request.stages(),
         hidden: request.hidden.iter().map(|hidden| json!({"field": hidden.field, "wire": hidden.wire})).collect(),
@@ -99,7 +102,13 @@ fn identity(request: &Request, text: &mut String) {
     }
     let named = |label: &str, name: &str| format!("{label} {}", value(request, name));
     let _ = writeln!(text, "  {}   {}   {}", named("feature", "feature"), named("request", "request.id"), named("session", "session.id"));
-    let _ = writeln!(text, "  model {} → {}   prompt {}", value(request, "model.requested"), value(request, "model.responded"), value(request, "prompt.version"));
+    let _ = writeln!(
+        text,
+        "  model {} → {}   prompt {}",
+        value(request, "model.requested"),
+        value(request, "model.responded"),
+        value(request, "prompt.version")
+    );
     for (label, said) in [("asked", &request.input), ("said", &request.answer)] {
         if let Some(said) = said {
             let _ = writeln!(text, "  {label:<5} {}", inert::clip(&inert::one_line(said), 400));
