@@ -52,15 +52,15 @@ pub mod project;
 
 pub mod case;
 
-pub mod compile;
-
 pub mod provider;
+
+pub mod suite;
+
+pub mod compile;
 
 pub mod prompt;
 
 pub mod recording;
-
-pub mod suite;
 
 pub mod assessment;
 

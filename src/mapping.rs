@@ -222,7 +222,6 @@ impl Mapping {
         best.and_then(|(_, value)| value.as_str().map(str::to_string))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one flat look-up shared by the four places where a key can stand")]
     fn consider(
         &self,
         findings: &mut Findings,

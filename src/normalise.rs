@@ -131,10 +131,10 @@ fn collect_calls(trace: &mut Trace, spans: &[&Span]) {
         })
         .collect();
     trace.retried = leaves.retried;
-    for index in 0..trace.nodes.len() {
+    for (index, span) in spans.iter().enumerate() {
         match trace.nodes[index].kind {
             Kind::Tool if !has_tool_above(trace, index) => trace.tool_calls.push(tool_call(trace, index)),
-            Kind::Retrieval if !has_retrieval_above(trace, index) => trace.retrievals.push(retrieval(trace, index, spans[index])),
+            Kind::Retrieval if !has_retrieval_above(trace, index) => trace.retrievals.push(retrieval(trace, index, span)),
             _ => {}
         }
     }
@@ -209,7 +209,7 @@ mod tests {
             named(resource),
             named(span)
         );
-        let telemetry = read_all(text.replace('\n', " ").as_bytes());
+        let telemetry = read_all(text.replace('\n', " ").as_bytes()).expect("telemetry");
         let traces = requests(telemetry.spans, &telemetry.logs, &Mapping::with_aliases(&std::collections::BTreeMap::new()).unwrap());
         traces.into_iter().next().unwrap().case
     }

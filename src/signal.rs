@@ -16,7 +16,7 @@ pub enum Datum {
     /// A word or a text.
     Text(String),
     /// Several values.
-    List(Vec<Datum>),
+    List(Vec<Self>),
 }
 
 impl Datum {

@@ -51,6 +51,7 @@ fn differences(attempt: &Attempt, truth: &Value) -> Vec<String> {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "a skip is said")]
 fn every_captured_exchange_says_what_really_happened() {
     let mut folders = vec![PathBuf::from("tests/captures")];
     match env::var_os("RELAPSE_CAPTURES") {

@@ -97,7 +97,6 @@ impl<R: Read> Lines<R> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 

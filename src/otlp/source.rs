@@ -166,7 +166,6 @@ fn broken(error: &FrameDecoderError) -> io::Error {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use std::io::Write as _;

@@ -1,3 +1,5 @@
+//! Tests of `postmortem`.
+
 use super::*;
 use crate::field::On;
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Tests of `project`.
+
 use super::*;
 use proptest::prelude::*;
 use serde_json::json;

@@ -1,7 +1,5 @@
 //! One harness for whole-program tests: a repository in a temporary folder, and the binary run in it.
 
-#![expect(clippy::mod_module_files, reason = "cargo would take tests/support.rs for a test of its own")]
-
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt;
@@ -10,21 +8,21 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A repository of its own for one test; it is gone when the test ends.
-pub struct Repository {
+pub(crate) struct Repository {
     _folder: tempfile::TempDir,
     root: PathBuf,
 }
 
 impl Repository {
     /// A folder with nothing in it, not even relapse.yaml.
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let root = folder.path().canonicalize().expect("it is there");
         Self { _folder: folder, root }
     }
 
     /// A copy of `tests/projects/<name>/`.
-    pub fn of(name: &str) -> Self {
+    pub(crate) fn of(name: &str) -> Self {
         let repository = Self::empty();
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/projects").join(name);
         for (path, bytes) in files(&source) {
@@ -34,48 +32,48 @@ impl Repository {
     }
 
     /// The same with its cases compiled.
-    pub fn compiled(name: &str) -> Self {
+    pub(crate) fn compiled(name: &str) -> Self {
         let repository = Self::of(name);
         repository.relapse("compile").expects(0);
         repository
     }
 
     /// The root, without links.
-    pub fn path(&self, path: &str) -> PathBuf {
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.root.join(path)
     }
 
     /// Writes a file, making its folders.
-    pub fn write(&self, path: &str, bytes: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, path: &str, bytes: impl AsRef<[u8]>) {
         let path = self.path(path);
         fs::create_dir_all(path.parent().expect("it has a folder")).expect("made");
         fs::write(path, bytes).expect("written");
     }
 
     /// The text of a file.
-    pub fn read(&self, path: &str) -> String {
+    pub(crate) fn read(&self, path: &str) -> String {
         fs::read_to_string(self.path(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
     /// Replaces a text that must be there.
-    pub fn edit(&self, path: &str, from: &str, to: &str) {
+    pub(crate) fn edit(&self, path: &str, from: &str, to: &str) {
         let text = self.read(path);
         assert!(text.contains(from), "{path} does not say {from:?}:\n{text}");
         self.write(path, text.replace(from, to));
     }
 
     /// Removes a file.
-    pub fn remove(&self, path: &str) {
+    pub(crate) fn remove(&self, path: &str) {
         fs::remove_file(self.path(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
     }
 
     /// Every file with its bytes, by path from the root.
-    pub fn tree(&self) -> BTreeMap<String, Vec<u8>> {
+    pub(crate) fn tree(&self) -> BTreeMap<String, Vec<u8>> {
         files(&self.root)
     }
 
     /// The binary with the words of a command line, in an environment that has only `PATH` and 80 columns.
-    pub fn relapse(&self, words: &str) -> Invocation {
+    pub(crate) fn relapse(&self, words: &str) -> Invocation {
         let mut command = Command::new(env!("CARGO_BIN_EXE_relapse"));
         command.current_dir(&self.root).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("COLUMNS", "80");
         command.args(words.split_whitespace());
@@ -96,7 +94,7 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// The binary, about to be run.
-pub struct Invocation {
+pub(crate) struct Invocation {
     /// For what the methods here do not cover.
     pub command: Command,
     root: PathBuf,
@@ -104,19 +102,19 @@ pub struct Invocation {
 
 impl Invocation {
     /// One more argument, which may hold spaces.
-    pub fn argument(mut self, argument: impl AsRef<OsStr>) -> Self {
+    pub(crate) fn argument(mut self, argument: impl AsRef<OsStr>) -> Self {
         self.command.arg(argument);
         self
     }
 
     /// One more variable.
-    pub fn env(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self
     }
 
     /// Runs it; any other exit code fails the test.
-    pub fn expects(mut self, exit: i32) -> Output {
+    pub(crate) fn expects(mut self, exit: i32) -> Output {
         let output = self.command.output().expect("the binary runs");
         let text = |bytes: Vec<u8>| {
             let text = String::from_utf8(bytes).expect("output is UTF-8");
@@ -129,7 +127,7 @@ impl Invocation {
 }
 
 /// What a run left, with the repository's path as `[root]`.
-pub struct Output {
+pub(crate) struct Output {
     exit: Option<i32>,
     /// Standard output.
     pub stdout: String,
