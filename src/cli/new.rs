@@ -43,6 +43,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn new(root: &Root, args: &Args, terminal: Terminal) -> Result<Outcome, Faults> {
+    if args.title.trim_end().contains(['\n', '\r']) {
+        return Err(Fault::new("a title is one line").help("put the rest into the page").into());
+    }
     let project = Project::load(root)?;
     let mapping = compile::mapping(&project)?;
     let id = args.id.clone().unwrap_or_else(|| slug(&args.title));
