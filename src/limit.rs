@@ -24,6 +24,8 @@ pub const DIAGNOSTICS: usize = 100;
 pub const ATTRIBUTE_BYTES: usize = 1 << 20;
 /// Nesting of values inside one attribute.
 pub const ATTRIBUTE_DEPTH: usize = 64;
+/// Bytes of one expression; it also bounds how deep one can be nested.
+pub const EXPRESSION_BYTES: usize = 2000;
 /// Bytes of a compiled regular expression.
 pub const REGEX_BYTES: usize = 1 << 20;
 /// Bytes of a text that goes into one JUnit node.
@@ -61,6 +63,7 @@ pub const ALL: &[(&str, u64, &str)] = &[
     ("diagnostics kept of one file", DIAGNOSTICS as u64, "diagnostics"),
     ("attribute value", ATTRIBUTE_BYTES as u64, "bytes"),
     ("attribute nesting", ATTRIBUTE_DEPTH as u64, "levels"),
+    ("expression", EXPRESSION_BYTES as u64, "bytes"),
     ("regular expression, compiled", REGEX_BYTES as u64, "bytes"),
     ("JUnit text node", JUNIT_TEXT_BYTES as u64, "bytes"),
     ("JUnit message", JUNIT_MESSAGE_BYTES as u64, "bytes"),

@@ -3,6 +3,7 @@
 use super::{Arithmetic, Comparison, ExpressionError, FieldCall, Frame, Function, Tree, Vocabulary};
 use crate::fault::suggest;
 use crate::field;
+use crate::limit;
 use crate::signal::{self, Datum, Kind};
 use minijinja::machinery::ast::{BinOpKind, CallArg, CompareOpKind, Expr, UnaryOpKind};
 use minijinja::machinery::{Span, parse_expr};
@@ -31,6 +32,11 @@ struct Lowering<'a> {
 pub(super) fn parse(source: &str, vocabulary: Vocabulary) -> Result<Tree, ExpressionError> {
     if source.trim().is_empty() {
         return Err(ExpressionError { offset: 0, message: "an empty expression".into(), help: None });
+    }
+    if source.len() > limit::EXPRESSION_BYTES {
+        // The parser calls itself for every `not`: what is short is not deep.
+        let message = format!("an expression of {} bytes; at most {} are read", source.len(), limit::EXPRESSION_BYTES);
+        return Err(ExpressionError { offset: 0, message, help: Some("split it into several tests".into()) });
     }
     if source.contains(['\n', '\r']) {
         // minijinja counts columns by line; an expression is one line.
@@ -348,5 +354,25 @@ fn dotted(expr: &Expr<'_>) -> Option<String> {
             _ => None,
         },
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deeply_nested_expression_is_refused_before_it_is_parsed() {
+        let error = parse(&format!("{}retrieval.empty", "not ".repeat(100_000)), Vocabulary::Test).unwrap_err();
+        assert!(error.message.contains("at most 2000"), "{error}");
+        let deepest = format!("{}retrieval.empty", "not ".repeat(490));
+        assert!(
+            std::thread::Builder::new()
+                .stack_size(2 << 20)
+                .spawn(move || parse(&deepest, Vocabulary::Test).is_ok())
+                .unwrap()
+                .join()
+                .unwrap()
+        );
     }
 }
