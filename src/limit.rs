@@ -24,8 +24,10 @@ pub const DIAGNOSTICS: usize = 100;
 pub const ATTRIBUTE_BYTES: usize = 1 << 20;
 /// Nesting of values inside one attribute.
 pub const ATTRIBUTE_DEPTH: usize = 64;
-/// Bytes of one expression; it also bounds how deep one can be nested.
+/// Bytes of one expression.
 pub const EXPRESSION_BYTES: usize = 2000;
+/// `not`, `-` and brackets of one expression: what its parser calls itself for.
+pub const EXPRESSION_NESTING: usize = 64;
 /// Bytes of a compiled regular expression.
 pub const REGEX_BYTES: usize = 1 << 20;
 /// Bytes of a text that goes into one JUnit node.
@@ -64,6 +66,7 @@ pub const ALL: &[(&str, u64, &str)] = &[
     ("attribute value", ATTRIBUTE_BYTES as u64, "bytes"),
     ("attribute nesting", ATTRIBUTE_DEPTH as u64, "levels"),
     ("expression", EXPRESSION_BYTES as u64, "bytes"),
+    ("expression nesting", EXPRESSION_NESTING as u64, "levels"),
     ("regular expression, compiled", REGEX_BYTES as u64, "bytes"),
     ("JUnit text node", JUNIT_TEXT_BYTES as u64, "bytes"),
     ("JUnit message", JUNIT_MESSAGE_BYTES as u64, "bytes"),
