@@ -3,7 +3,7 @@
 //! A [`postmortem`] names its evidence: telemetry ([`otlp`]) and HTTP exchanges ([`wire`]). Both are normalised into
 //! one [`trace`], from which [`signal`]s are computed. [`compile`] proves that each [`check`] fails on the incident and
 //! passes when healthy, and writes a [`case`]. [`replay`] runs a case on a target of the [`project`], and what it
-//! observed becomes a [`verdict`]. A [`report`] writes verdicts down.
+//! observed becomes a [`verdict`]. A [`report`] writes verdicts down. What goes over the network goes through [`egress`].
 //!
 //! **A module may import only from modules above it in this list.** `tests/architecture.rs` holds that rule, so this
 //! file is the architecture document.
@@ -23,6 +23,8 @@ pub mod disk;
 pub mod yaml;
 
 pub mod wire;
+
+pub mod egress;
 
 pub mod otlp;
 

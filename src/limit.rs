@@ -44,6 +44,16 @@ pub const SECRET_BYTES: usize = 6;
 pub const MAX_TURNS: u32 = 16;
 /// Conversations that run at once, unless the project says otherwise.
 pub const CONCURRENCY: u32 = 16;
+/// Bytes of one answer from the network.
+pub const BODY_BYTES: usize = 64 << 20;
+/// Bytes of one event of a stream.
+pub const EVENT_BYTES: usize = 4 << 20;
+/// Seconds until a connection must stand.
+pub const CONNECT_SECONDS: u64 = 10;
+/// Seconds without a byte after which an answer is given up.
+pub const IDLE_SECONDS: u64 = 120;
+/// Seconds after which an answer must be whole.
+pub const ANSWER_SECONDS: u64 = 300;
 /// Characters of a case id.
 pub const ID_CHARS: usize = 100;
 /// Bytes of a value that a terminal report shows before it is clipped.
@@ -75,6 +85,11 @@ pub const ALL: &[(&str, u64, &str)] = &[
     ("shortest secret", SECRET_BYTES as u64, "bytes"),
     ("turns of a conversation (default)", MAX_TURNS as u64, "model calls"),
     ("conversations at once (default)", CONCURRENCY as u64, "conversations"),
+    ("answer from the network", BODY_BYTES as u64, "bytes"),
+    ("event of a stream", EVENT_BYTES as u64, "bytes"),
+    ("wait for a connection", CONNECT_SECONDS, "seconds"),
+    ("wait for the next byte of an answer", IDLE_SECONDS, "seconds"),
+    ("wait for a whole answer", ANSWER_SECONDS, "seconds"),
     ("case id", ID_CHARS as u64, "characters"),
     ("value shown on a terminal", SHOWN_BYTES as u64, "bytes"),
     ("value shown on a terminal, verbose", SHOWN_VERBOSE_BYTES as u64, "bytes"),

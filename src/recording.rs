@@ -15,6 +15,17 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 use std::collections::{HashMap, VecDeque};
 
+/// Where answers come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// From recordings; no socket is opened.
+    Replay,
+    /// From recordings, and live where they have none.
+    Record,
+    /// Live, whatever is recorded.
+    Refresh,
+}
+
 /// The path of a case's recording on a target, from the repository's root.
 pub fn path(case: &str, target: &str) -> String {
     format!("cases/{case}/recordings/{target}.jsonl")
@@ -96,9 +107,11 @@ impl Layer {
         Self { file, exchanges, by_key }
     }
 
-    fn next(&mut self, key: &str) -> Option<&Exchange> {
-        let index = self.by_key.get_mut(key)?.pop_front()?;
-        self.exchanges.get(index)
+    /// The next exchange with this key that belongs to the trial; what names no trial belongs to the first.
+    fn next(&mut self, key: &str, trial: u32) -> Option<&Exchange> {
+        let waiting = self.by_key.get_mut(key)?;
+        let position = waiting.iter().position(|index| self.exchanges[*index].trial.unwrap_or(1) == trial)?;
+        self.exchanges.get(waiting.remove(position)?)
     }
 }
 
@@ -157,7 +170,7 @@ impl<'a> Answers<'a> {
         let key = self.matcher.key(request);
         loop {
             for layer in &mut self.layers {
-                if let Some(found) = layer.next(&key) {
+                if let Some(found) = layer.next(&key, request.trial.unwrap_or(1)) {
                     *self.given.entry(key).or_default() += 1;
                     return Ok(Ok(found.clone()));
                 }

@@ -1,17 +1,20 @@
 //! A replay: a case run on a target, and what was observed.
 
 mod conversation;
+mod schedule;
 mod traces;
 
 use crate::assessment::{Examiner, Standard};
 use crate::case::Case;
 use crate::disk::Root;
+use crate::egress::Egress;
 use crate::fault::{Fault, Faults};
 use crate::project::{Project, Target, TargetKind};
-use crate::recording::Matcher;
+use crate::recording::{Matcher, Mode};
 use crate::redact::Redactor;
+use crate::request::Request;
 use crate::verdict::{CaseReport, Doubt};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 /// What every replay of one run shares.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +27,12 @@ pub struct Stage<'a> {
     pub redactor: &'a Redactor,
     /// What candidates are held against.
     pub standard: Standard<'a>,
+    /// Where answers come from.
+    pub mode: Mode,
+    /// The door to the network; none in a replay, which opens no socket.
+    pub egress: Option<&'a Egress>,
+    /// How often a case is run on a target.
+    pub trials: u32,
 }
 
 /// One case on one target.
@@ -41,32 +50,42 @@ enum Ready {
     Traces(Box<traces::Pool>),
 }
 
-/// Replays every assignment on all cores, and keeps their order.
+/// Why a trial came to nothing that could be judged.
+type Undecided = (Doubt, String);
+
+/// Replays every assignment, as many at once as the project allows, and keeps their order.
 ///
 /// # Errors
 /// What is wrong with targets, prompts, recordings or cases, all in one go: then nothing is decided.
 pub fn replay(stage: Stage<'_>, assignments: &[Assignment<'_>]) -> Result<Vec<CaseReport>, Faults> {
-    let mut faults = Faults::new();
-    let mut ready: Vec<(String, Option<Arc<Ready>>)> = Vec::new();
-    for assignment in assignments {
-        if !ready.iter().any(|(name, _)| *name == assignment.target.name) {
-            let made = faults.take(prepare(stage, assignment.target)).map(Arc::new);
-            ready.push((assignment.target.name.clone(), made));
+    let runtime = schedule::runtime()?;
+    let ready = runtime.block_on(prepare_all(stage, assignments))?;
+    let width = usize::try_from(stage.project.concurrency).unwrap_or(1);
+    let results = schedule::each(runtime.handle(), assignments, width, |assignment| {
+        let (ready, assignment) = (ready.get(assignment.target.name.as_str()), *assignment);
+        async move {
+            match ready {
+                Some(ready) => run(stage, ready, assignment).await,
+                None => Ok(None),
+            }
         }
-    }
-    if !faults.is_empty() {
-        return Err(faults.into_result(()).err().unwrap_or_default());
-    }
-    let of = |target: &str| ready.iter().find(|(name, _)| name == target).and_then(|(_, made)| made.as_deref());
-    let results = crate::suite::each_on_all_cores(assignments, |assignment| match of(&assignment.target.name) {
-        Some(made) => run(stage, made, *assignment),
-        None => Ok(None),
     });
+    let mut faults = Faults::new();
     let reports = results.into_iter().filter_map(|result| faults.take(result).flatten()).collect();
     faults.into_result(reports)
 }
 
-fn prepare(stage: Stage<'_>, target: &Target) -> Result<Ready, Faults> {
+async fn prepare_all<'a>(stage: Stage<'_>, assignments: &[Assignment<'a>]) -> Result<BTreeMap<&'a str, Ready>, Faults> {
+    let (mut faults, mut ready) = (Faults::new(), BTreeMap::new());
+    let targets: BTreeMap<&str, &Target> =
+        assignments.iter().map(|assignment| (assignment.target.name.as_str(), assignment.target)).collect();
+    for (name, target) in targets {
+        ready.extend(faults.take(prepare(stage, target).await).map(|made| (name, made)));
+    }
+    faults.into_result(ready)
+}
+
+async fn prepare(stage: Stage<'_>, target: &Target) -> Result<Ready, Faults> {
     match &target.kind {
         TargetKind::Prompt(prompt) => Ok(Ready::Prompt(Box::new(conversation::Speaker::new(stage, target, prompt)?))),
         TargetKind::Traces(traces) => Ok(Ready::Traces(Box::new(traces::Pool::read(stage, target, traces)?))),
@@ -81,7 +100,7 @@ fn prepare(stage: Stage<'_>, target: &Target) -> Result<Ready, Faults> {
 }
 
 /// The report of one assignment; none when nothing in the case applies to the target.
-fn run(stage: Stage<'_>, ready: &Ready, assignment: Assignment<'_>) -> Result<Option<CaseReport>, Faults> {
+async fn run(stage: Stage<'_>, ready: &Ready, assignment: Assignment<'_>) -> Result<Option<CaseReport>, Faults> {
     let examiner = Examiner::new(stage.root, assignment.case)?;
     let target = &assignment.target.name;
     let now = stage.standard.now;
@@ -89,16 +108,19 @@ fn run(stage: Stage<'_>, ready: &Ready, assignment: Assignment<'_>) -> Result<Op
         Ready::Prompt(_) if !examiner.applies_to_prompts() => return Ok(None),
         Ready::Prompt(speaker) => {
             let matcher = Matcher { matching: &stage.project.matching, redactor: stage.redactor };
-            match speaker.converse(stage, assignment, matcher)? {
-                Ok(request) => examiner.assess(target, &request, stage.standard),
-                Err((doubt, detail)) => examiner.undecided(target, doubt, detail, now),
+            let mut trials: Vec<Request> = Vec::new();
+            for trial in 1..=stage.trials {
+                match speaker.converse(stage, assignment, matcher, trial).await? {
+                    Ok(request) => trials.push(request),
+                    Err((doubt, detail)) => return Ok(Some(examiner.undecided(target, doubt, detail, now))),
+                }
             }
+            let no_trial = || examiner.undecided(target, Doubt::NoTrace, "no trial was run".into(), now);
+            worst(&examiner, target, &trials, stage).unwrap_or_else(no_trial)
         }
         Ready::Traces(pool) => {
             let found = pool.of(assignment.case);
-            let reports = found.iter().map(|request| examiner.assess(target, request, stage.standard));
-            // Several runs of one case: the worst of them counts.
-            match reports.max_by_key(|report| report.verdict) {
+            match worst(&examiner, target, found.iter().copied(), stage) {
                 Some(mut report) => {
                     if found.len() > 1 {
                         report.notes.push(format!("the worst of {} traces of this case", found.len()));
@@ -110,4 +132,10 @@ fn run(stage: Stage<'_>, ready: &Ready, assignment: Assignment<'_>) -> Result<Op
         }
     };
     Ok(Some(report))
+}
+
+/// The report of the worst of several runs of one case; none without a run.
+fn worst<'r>(examiner: &Examiner<'_>, target: &str, runs: impl IntoIterator<Item = &'r Request>, stage: Stage<'_>) -> Option<CaseReport> {
+    let reports = runs.into_iter().map(|request| examiner.assess(target, request, stage.standard));
+    reports.max_by_key(|report| report.verdict)
 }

@@ -8,7 +8,7 @@ mod openai_responses;
 pub mod sse;
 pub mod summary;
 
-pub use line::{read, read_line, to_line};
+pub use line::{json, read, read_line, to_line};
 
 use serde_json::Value;
 use std::collections::BTreeMap;

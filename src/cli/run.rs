@@ -7,6 +7,7 @@ use crate::compile;
 use crate::disk::Root;
 use crate::fault::{Fault, Faults, suggest};
 use crate::project::{Project, Target};
+use crate::recording;
 use crate::redact::Redactor;
 use crate::replay::{self, Assignment, Stage};
 use crate::report;
@@ -55,7 +56,9 @@ enum Mode {
 }
 
 pub(super) fn run(root: &Root, args: &Args, terminal: Terminal) -> Result<Outcome, Faults> {
-    let Mode::Replay = args.mode;
+    let mode = match args.mode {
+        Mode::Replay => recording::Mode::Replay,
+    };
     let requests = report::Request::parse_all(args.report.iter().map(String::as_str))?;
     let project = Project::load(root)?;
     let mapping = compile::mapping(&project)?;
@@ -63,7 +66,7 @@ pub(super) fn run(root: &Root, args: &Args, terminal: Terminal) -> Result<Outcom
     let assignments = select(&suite, &project, args)?;
     let redactor = Redactor::default();
     let standard = Standard { telemetry: &project.telemetry, mapping: &mapping, now: now() };
-    let stage = Stage { root, project: &project, redactor: &redactor, standard };
+    let stage = Stage { root, project: &project, redactor: &redactor, standard, mode, egress: None, trials: 1 };
     let reports = replay::replay(stage, &assignments)?;
     let mut summary = Summary::of(reports, args.prove, notes(&project, &suite, &assignments, args)).redacted(&redactor);
     summary.notes.extend(report::notes(&summary, &requests));

@@ -1,6 +1,6 @@
 //! A conversation with a model: prompt, answer, tools from the case, until a final answer.
 
-use super::{Assignment, Stage};
+use super::{Assignment, Stage, Undecided};
 use crate::canonical;
 use crate::case::{Case, Passage, ToolResult};
 use crate::fault::{Fault, Faults, Place};
@@ -29,9 +29,6 @@ pub(super) struct Speaker {
     max_turns: u32,
 }
 
-/// Why a conversation could not be held.
-type Undecided = (Doubt, String);
-
 impl Speaker {
     pub(super) fn new(stage: Stage<'_>, target: &Target, prompt: &PromptTarget) -> Result<Self, Faults> {
         let mut faults = Faults::new();
@@ -59,19 +56,20 @@ impl Speaker {
         }
     }
 
-    /// Holds the conversation of a case, every answer from its recordings.
-    pub(super) fn converse(
+    /// Holds the conversation of a case once more, every answer from its recordings.
+    pub(super) async fn converse(
         &self,
         stage: Stage<'_>,
         assignment: Assignment<'_>,
         matcher: Matcher<'_>,
+        trial: u32,
     ) -> Result<Result<Request, Undecided>, Faults> {
         let case = assignment.case;
         let mut answers = Answers::open(stage.root, case, &assignment.target.name, matcher)?;
         let mut conversation = self.open(case)?;
         let mut exchanges: Vec<Exchange> = Vec::new();
         for turn in 1..=self.max_turns {
-            let asked = self.exchange(&conversation, u64::from(turn));
+            let asked = Exchange { trial: Some(trial), ..self.exchange(&conversation, u64::from(turn)) };
             let answered = match answers.next(&asked)? {
                 Ok(recorded) => Exchange { response: recorded.response, ms: recorded.ms, ..asked },
                 Err(miss) => return Ok(Err((Doubt::NeedsRecording, format!("call {turn}: {}", miss.detail)))),

@@ -2,7 +2,6 @@
 
 use super::{End, Event, Exchange, Payload, Response, anthropic, openai_chat, openai_responses};
 use serde_json::Value;
-use std::borrow::Cow;
 
 /// The API that an exchange speaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -251,11 +250,7 @@ pub(super) fn data(event: &Event) -> Option<Value> {
     if event.data.trim() == "[DONE]" {
         return None;
     }
-    let text: Cow<'_, str> = match super::line::without_lone_surrogates(&event.data) {
-        Some(mended) => mended.into(),
-        None => event.data.as_str().into(),
-    };
-    serde_json::from_str(&text).ok()
+    super::json(&event.data)
 }
 
 fn first_token(response: Option<&Response>, index: Option<usize>) -> Option<f64> {

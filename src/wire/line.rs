@@ -105,8 +105,16 @@ pub fn read_line(line: &str) -> Result<Exchange, serde_json::Error> {
     Ok(raw.into())
 }
 
+/// A text as JSON, lone surrogates mended; none when it is no JSON.
+pub fn json(text: &str) -> Option<Value> {
+    match without_lone_surrogates(text) {
+        Some(mended) => serde_json::from_str(&mended).ok(),
+        None => serde_json::from_str(text).ok(),
+    }
+}
+
 /// The text with every lone `\uD8xx` escape replaced by U+FFFD; none when there is none.
-pub(super) fn without_lone_surrogates(text: &str) -> Option<String> {
+fn without_lone_surrogates(text: &str) -> Option<String> {
     let mut mended = String::new();
     let mut kept = 0;
     let mut from = 0;

@@ -4,36 +4,70 @@ use super::Event;
 
 /// The events of a stream that was kept as one text; times are unknown and 0.
 pub fn split(text: &str) -> Vec<Event> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut events = Vec::new();
-    let mut open = Open::default();
-    for line in lines(text) {
-        if line.is_empty() {
-            open.close(&mut events);
-        } else {
-            open.take(line);
-        }
-    }
-    open.close(&mut events);
+    let mut splitter = Splitter::default();
+    let mut events = splitter.push(text.as_bytes(), 0.0);
+    events.extend(splitter.close(0.0));
     events
 }
 
-/// Lines end with CR LF, LF or CR.
-fn lines(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = Some(text);
-    std::iter::from_fn(move || {
-        let current = rest?;
-        let Some(end) = current.find(['\r', '\n']) else {
-            rest = None;
-            return Some(current);
-        };
-        let width = if current[end..].starts_with("\r\n") { 2 } else { 1 };
-        rest = Some(&current[end + width..]);
-        Some(&current[..end])
-    })
+/// Splits a stream whose bytes arrive in pieces of any size; lines end with CR LF, LF or CR.
+#[derive(Debug, Default)]
+pub struct Splitter {
+    /// The line that has not ended yet.
+    line: Vec<u8>,
+    open: Open,
+    /// The last byte was a CR: an LF that follows belongs to it.
+    after_cr: bool,
+    /// The first line, which may begin with a byte-order mark, is over.
+    begun: bool,
 }
 
-#[derive(Default)]
+impl Splitter {
+    /// Takes the next bytes, which arrived at this time, and gives the events that they close.
+    pub fn push(&mut self, bytes: &[u8], t_ms: f64) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut rest = bytes;
+        if std::mem::take(&mut self.after_cr) && rest.first() == Some(&b'\n') {
+            rest = &rest[1..];
+        }
+        while let Some(end) = memchr::memchr2(b'\r', b'\n', rest) {
+            self.line.extend_from_slice(&rest[..end]);
+            events.extend(self.end_line(t_ms));
+            let is_pair = rest[end] == b'\r' && rest.get(end + 1) == Some(&b'\n');
+            self.after_cr = rest[end] == b'\r' && end + 1 == rest.len();
+            rest = &rest[end + if is_pair { 2 } else { 1 }..];
+        }
+        self.line.extend_from_slice(rest);
+        events
+    }
+
+    /// The event that the end of the stream closes.
+    pub fn close(&mut self, t_ms: f64) -> Option<Event> {
+        if !self.line.is_empty() {
+            self.end_line(t_ms);
+        }
+        self.open.close(t_ms)
+    }
+
+    /// Bytes of the event that is not closed yet.
+    pub fn pending(&self) -> usize {
+        self.line.len() + self.open.data.as_ref().map_or(0, String::len)
+    }
+
+    fn end_line(&mut self, t_ms: f64) -> Option<Event> {
+        let line = std::mem::take(&mut self.line);
+        let text = String::from_utf8_lossy(&line);
+        let text = if std::mem::replace(&mut self.begun, true) { &*text } else { text.strip_prefix('\u{feff}').unwrap_or(&text) };
+        if text.is_empty() {
+            return self.open.close(t_ms);
+        }
+        self.open.take(text);
+        None
+    }
+}
+
+/// The event whose lines are arriving.
+#[derive(Debug, Default)]
 struct Open {
     event: Option<String>,
     data: Option<String>,
@@ -56,11 +90,9 @@ impl Open {
         }
     }
 
-    fn close(&mut self, events: &mut Vec<Event>) {
+    fn close(&mut self, t_ms: f64) -> Option<Event> {
         let event = self.event.take();
-        if let Some(data) = self.data.take() {
-            events.push(Event { t_ms: 0.0, event, data });
-        }
+        self.data.take().map(|data| Event { t_ms, event, data })
     }
 }
 
@@ -68,17 +100,41 @@ impl Open {
 mod tests {
     use super::*;
 
+    const STREAMS: [&str; 4] = [
+        "event: a\ndata: 1\ndata: 2\n\ndata: é",
+        "\u{feff}event: a\r\ndata: 1\r\ndata:2\r\n\r\n: note\r\ndata: é\r\n\r\n",
+        "event: a\rdata: 1\rdata: 2\r\rdata: é\r\r",
+        "event: a\ndata: 1\ndata: 2\n\n\n\nid: 7\ndata: é\n",
+    ];
+
     #[test]
     fn every_line_end_and_the_last_event_count() {
-        for text in [
-            "event: a\ndata: 1\ndata: 2\n\ndata: 3",
-            "\u{feff}event: a\r\ndata: 1\r\ndata:2\r\n\r\n: note\r\ndata: 3\r\n\r\n",
-            "event: a\rdata: 1\rdata: 2\r\rdata: 3\r\r",
-        ] {
+        for text in STREAMS {
             let events = split(text);
             assert_eq!(events.len(), 2, "{text:?}");
             assert_eq!((events[0].event.as_deref(), events[0].data.as_str()), (Some("a"), "1\n2"));
-            assert_eq!(events[1].data, "3");
+            assert_eq!(events[1].data, "é");
         }
+    }
+
+    #[test]
+    fn pieces_of_any_size_give_the_same_events() {
+        for text in STREAMS {
+            for size in 1..text.len() {
+                let mut splitter = Splitter::default();
+                let mut events: Vec<Event> = text.as_bytes().chunks(size).flat_map(|piece| splitter.push(piece, 0.0)).collect();
+                events.extend(splitter.close(0.0));
+                assert_eq!(events, split(text), "{text:?} in pieces of {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_event_has_the_time_at_which_it_was_closed() {
+        let mut splitter = Splitter::default();
+        assert!(splitter.push(b"data: 1\n", 5.0).is_empty());
+        assert_eq!(splitter.pending(), 1);
+        assert_eq!(splitter.push(b"\ndata: 2", 9.0)[0].t_ms, 9.0);
+        assert_eq!(splitter.close(12.0).map(|event| event.t_ms), Some(12.0));
     }
 }
