@@ -3,6 +3,7 @@
 mod beneath;
 
 use crate::fault::{Fault, Place};
+use beneath::Opened;
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -93,9 +94,23 @@ impl Root {
 
     /// The bytes of a regular file, at most `cap` of them.
     pub fn read_bytes(&self, path: &Utf8Path, cap: u64) -> Result<Vec<u8>, Fault> {
-        if let Some(file) = self.beneath.open(path) {
-            return read(file, path, cap);
+        match self.beneath.open(path) {
+            Some(Opened::File(file)) => read(file, path, cap),
+            Some(Opened::Missing) | None => self.read_slowly(path, cap),
         }
+    }
+
+    /// The bytes of a regular file, at most `cap` of them; none when nothing is there.
+    pub fn read_bytes_if_there(&self, path: &Utf8Path, cap: u64) -> Result<Option<Vec<u8>>, Fault> {
+        match self.beneath.open(path) {
+            Some(Opened::File(file)) => read(file, path, cap).map(Some),
+            Some(Opened::Missing) => Ok(None),
+            None if !self.exists(path) => Ok(None),
+            None => self.read_slowly(path, cap).map(Some),
+        }
+    }
+
+    fn read_slowly(&self, path: &Utf8Path, cap: u64) -> Result<Vec<u8>, Fault> {
         let resolved = self.resolve(path)?;
         let file = open(&resolved).map_err(|error| unreadable(path, &error))?;
         // The file may have been swapped for a link since it was resolved: what counts is the handle.
@@ -109,6 +124,11 @@ impl Root {
     /// checkout on Windows gives the same text.
     pub fn read_text(&self, path: &Utf8Path, cap: u64) -> Result<String, Fault> {
         decode(self.read_bytes(path, cap)?, path)
+    }
+
+    /// The text of a regular file, as [`Self::read_text`] gives it; none when nothing is there.
+    pub fn read_text_if_there(&self, path: &Utf8Path, cap: u64) -> Result<Option<String>, Fault> {
+        self.read_bytes_if_there(path, cap)?.map(|bytes| decode(bytes, path)).transpose()
     }
 
     /// Writes a file at once or not at all, making its directories; true if its content changed.

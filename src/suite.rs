@@ -6,7 +6,6 @@ use crate::disk::Root;
 use crate::fault::{Fault, Faults, suggest};
 use crate::limit;
 use camino::{Utf8Path, Utf8PathBuf};
-use std::collections::BTreeSet;
 
 /// Every case, by id.
 #[derive(Debug, Default)]
@@ -26,14 +25,16 @@ impl Suite {
     /// # Errors
     /// Every stale, missing, orphaned or unreadable case in one go.
     pub fn load(root: &Root, telemetry: Option<&str>) -> Result<Self, Faults> {
-        let compiled = compiled_ids(root)?;
-        let written = written_ids(root)?;
+        let folders = folders(root)?;
+        let loaded = each_on_all_cores(&folders, |id| load(root, id, telemetry));
+        let empty = |id: &String| folders.binary_search(id).map_or(true, |index| matches!(loaded[index], Ok(None)));
         let mut faults = Faults::new();
-        for id in written.difference(&compiled) {
-            faults.push(uncompiled(id));
+        for id in written_ids(root)?.iter().filter(|id| empty(id)) {
+            if !is_withdrawn(root, id) {
+                faults.push(uncompiled(id));
+            }
         }
-        let loaded = each_on_all_cores(&compiled.iter().collect::<Vec<_>>(), |id| load(root, id, telemetry));
-        let cases = loaded.into_iter().filter_map(|case| faults.take(case)).collect();
+        let cases = loaded.into_iter().filter_map(|case| faults.take(case).flatten()).collect();
         faults.into_result(Self { cases })
     }
 
@@ -53,37 +54,24 @@ impl Suite {
     }
 }
 
-/// The ids below `cases/`.
-fn compiled_ids(root: &Root) -> Result<BTreeSet<String>, Faults> {
-    let folder = Utf8Path::new("cases");
-    if !root.exists(folder) {
-        return Ok(BTreeSet::new());
-    }
-    let entries = root.list(folder)?.into_iter().filter(|entry| entry.is_directory);
-    let with_case = entries.filter(|entry| root.exists(&entry.path.join("case.yaml")));
-    Ok(with_case.filter_map(|entry| entry.path.file_name().map(str::to_string)).collect())
+/// The folders below `cases/`, sorted.
+fn folders(root: &Root) -> Result<Vec<String>, Faults> {
+    let entries = if root.exists(Utf8Path::new("cases")) { root.list(Utf8Path::new("cases"))? } else { Vec::new() };
+    let folders = entries.into_iter().filter(|entry| entry.is_directory);
+    Ok(folders.filter_map(|entry| entry.path.file_name().map(str::to_string)).collect())
 }
 
-/// The ids of postmortems that compile: all but withdrawn ones.
-fn written_ids(root: &Root) -> Result<BTreeSet<String>, Faults> {
+/// The ids of all postmortems, sorted.
+fn written_ids(root: &Root) -> Result<Vec<String>, Faults> {
     let folder = Utf8Path::new("postmortems");
-    if !root.exists(folder) {
-        return Ok(BTreeSet::new());
-    }
-    let mut ids = BTreeSet::new();
-    for entry in root.list(folder)? {
-        let stem = entry.path.file_name().and_then(|name| name.strip_suffix(".md"));
-        if let Some(id) = stem.filter(|stem| !entry.is_directory && !stem.eq_ignore_ascii_case("readme"))
-            && (root.exists(&Utf8PathBuf::from(Case::path(id))) || !is_withdrawn(root, &entry.path))
-        {
-            ids.insert(id.to_string());
-        }
-    }
-    Ok(ids)
+    let entries = if root.exists(folder) { root.list(folder)? } else { Vec::new() };
+    let pages = entries.into_iter().filter(|entry| !entry.is_directory);
+    let stems = pages.filter_map(|entry| entry.path.file_name().and_then(|name| name.strip_suffix(".md")).map(str::to_string));
+    Ok(stems.filter(|stem| !stem.eq_ignore_ascii_case("readme")).collect())
 }
 
-fn is_withdrawn(root: &Root, path: &Utf8Path) -> bool {
-    let text = root.read_text(path, limit::YAML_BYTES).unwrap_or_default();
+fn is_withdrawn(root: &Root, id: &str) -> bool {
+    let text = root.read_text(Utf8Path::new(&Case::postmortem_path(id)), limit::YAML_BYTES).unwrap_or_default();
     let front_matter = text.lines().skip(1).take_while(|line| *line != "---");
     front_matter.into_iter().any(|line| line.trim_end() == "status: withdrawn")
 }
@@ -92,41 +80,39 @@ fn uncompiled(id: &str) -> Fault {
     Fault::new("not compiled yet").in_file(Case::postmortem_path(id)).help("run `relapse compile`")
 }
 
-fn load(root: &Root, id: &str, telemetry: Option<&str>) -> Result<Case, Fault> {
+/// A case; none when the folder holds no compiled file.
+fn load(root: &Root, id: &str, telemetry: Option<&str>) -> Result<Option<Case>, Fault> {
     let path = Case::path(id);
-    let text = root.read_text(Utf8Path::new(&path), limit::YAML_BYTES)?;
+    let Some(text) = root.read_text_if_there(Utf8Path::new(&path), limit::YAML_BYTES)? else { return Ok(None) };
     let case = Case::parse(id, &text)?;
     let postmortem = Case::postmortem_path(id);
-    if !root.exists(Utf8Path::new(&postmortem)) {
+    let Some(page) = root.read_text_if_there(Utf8Path::new(&postmortem), limit::MARKDOWN_BYTES)? else {
         let fault = Fault::new(format!("{postmortem} is gone")).in_file(path);
         return Err(fault.help(format!("delete cases/{id} too, or restore the postmortem")));
-    }
-    match staleness(root, &case.compiled, id, telemetry)? {
-        None => Ok(case),
+    };
+    match staleness(root, &case.compiled, (id, &page), telemetry)? {
+        None => Ok(Some(case)),
         Some(reason) => Err(Fault::new(format!("stale: {reason}")).in_file(path).help("run `relapse compile` and commit the case")),
     }
 }
 
 /// Why a case is not what its postmortem says today; none when it is.
-fn staleness(root: &Root, compiled: &Compiled, id: &str, telemetry: Option<&str>) -> Result<Option<String>, Fault> {
+fn staleness(root: &Root, compiled: &Compiled, (id, page): (&str, &str), telemetry: Option<&str>) -> Result<Option<String>, Fault> {
     if compiled.mapping != crate::mapping::Mapping::version() {
         return Ok(Some(format!("compiled with mapping {}, this is {}", compiled.mapping, crate::mapping::Mapping::version())));
     }
     if compiled.telemetry.as_deref() != telemetry {
         return Ok(Some("the telemetry section of relapse.yaml changed".into()));
     }
-    let postmortem = Case::postmortem_path(id);
-    let text = root.read_text(Utf8Path::new(&postmortem), limit::YAML_BYTES)?;
-    if postmortem_digest(&text) != compiled.postmortem {
-        return Ok(Some(format!("{postmortem} changed")));
+    if postmortem_digest(page) != compiled.postmortem {
+        return Ok(Some(format!("{} changed", Case::postmortem_path(id))));
     }
     for (file, digest) in &compiled.evidence {
         let path = Utf8PathBuf::from(format!("postmortems/{id}/{file}"));
-        if !root.exists(&path) {
-            return Ok(Some(format!("{path} is gone")));
-        }
-        if canonical::digest(&root.read_bytes(&path, limit::TRACE_BYTES)?) != *digest {
-            return Ok(Some(format!("{path} changed")));
+        match root.read_bytes_if_there(&path, limit::TRACE_BYTES)? {
+            None => return Ok(Some(format!("{path} is gone"))),
+            Some(bytes) if canonical::digest(&bytes) != *digest => return Ok(Some(format!("{path} changed"))),
+            Some(_) => {}
         }
     }
     Ok(None)

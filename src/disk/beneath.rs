@@ -3,9 +3,18 @@
 use camino::Utf8Path;
 use std::fs::File;
 
+/// What came of opening a path.
+pub(super) enum Opened {
+    /// The file.
+    File(File),
+    /// Nothing is there.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "other systems look slowly"))]
+    Missing,
+}
+
 #[cfg(target_os = "linux")]
 mod kernel {
-    use super::{File, Utf8Path};
+    use super::{File, Opened, Utf8Path};
     use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
     use rustix::io::Errno;
     use std::os::fd::OwnedFd;
@@ -22,8 +31,12 @@ mod kernel {
         }
 
         /// The file, if it was reached without leaving the directory; none means: look again, slowly, and say why.
-        pub(in crate::disk) fn open(&self, path: &Utf8Path) -> Option<File> {
-            self.call(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?.ok().map(File::from)
+        pub(in crate::disk) fn open(&self, path: &Utf8Path) -> Option<Opened> {
+            match self.call(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)? {
+                Ok(file) => Some(Opened::File(File::from(file))),
+                Err(Errno::NOENT) => Some(Opened::Missing),
+                Err(_) => None,
+            }
         }
 
         /// Whether something is there; none means: look again, slowly.
@@ -50,7 +63,7 @@ mod kernel {
 
 #[cfg(not(target_os = "linux"))]
 mod kernel {
-    use super::{File, Utf8Path};
+    use super::{Opened, Utf8Path};
 
     /// Nothing: other systems walk every component.
     #[derive(Debug, Clone)]
@@ -62,7 +75,7 @@ mod kernel {
         }
 
         #[expect(clippy::unused_self, reason = "the same shape as on Linux")]
-        pub(in crate::disk) fn open(&self, _path: &Utf8Path) -> Option<File> {
+        pub(in crate::disk) fn open(&self, _path: &Utf8Path) -> Option<Opened> {
             None
         }
 
