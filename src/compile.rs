@@ -13,7 +13,7 @@ use crate::fault::{Fault, Faults, Place};
 use crate::field;
 use crate::limit;
 use crate::mapping::Mapping;
-use crate::postmortem::{self, Gate, Postmortem};
+use crate::postmortem::{self, Postmortem};
 use crate::project::Project;
 use crate::redact::Redactor;
 use crate::request::Request;
@@ -21,7 +21,7 @@ use crate::signal::Signals;
 use crate::suite::postmortem_digest;
 use crate::yaml::Node;
 use camino::Utf8Path;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
@@ -142,14 +142,6 @@ fn wire_files(postmortem: &Postmortem) -> WireFiles {
 fn below(postmortem: &Postmortem, file: &Reference) -> String {
     let base = Utf8Path::new(postmortem::FOLDER).join(&postmortem.id);
     file.path.strip_prefix(&base).map_or_else(|_| file.path.to_string(), |path| path.to_string())
-}
-
-/// The `gate` of a test in the compiled form.
-fn gate(gate: &Gate) -> Value {
-    match gate {
-        Gate::Every => "every".into(),
-        Gate::Rate(rate) => json!({"rate": rate}),
-    }
 }
 
 /// The evidence of one postmortem, read and joined.

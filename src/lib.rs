@@ -32,6 +32,10 @@ pub mod field;
 
 pub mod signal;
 
+pub mod gate;
+
+pub mod comparison;
+
 pub mod verdict;
 
 pub mod mapping;

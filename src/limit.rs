@@ -54,6 +54,10 @@ pub const CONNECT_SECONDS: u64 = 10;
 pub const IDLE_SECONDS: u64 = 120;
 /// Seconds after which an answer must be whole.
 pub const ANSWER_SECONDS: u64 = 300;
+/// Trials of a test live, unless its author says otherwise.
+pub const LIVE_TRIALS: u32 = 3;
+/// Trials of a test with a `rate`, unless its author says otherwise.
+pub const RATE_TRIALS: u32 = 30;
 /// Characters of a case id.
 pub const ID_CHARS: usize = 100;
 /// Bytes of a value that a terminal report shows before it is clipped.
@@ -90,6 +94,8 @@ pub const ALL: &[(&str, u64, &str)] = &[
     ("wait for a connection", CONNECT_SECONDS, "seconds"),
     ("wait for the next byte of an answer", IDLE_SECONDS, "seconds"),
     ("wait for a whole answer", ANSWER_SECONDS, "seconds"),
+    ("trials of a test, live (default)", LIVE_TRIALS as u64, "trials"),
+    ("trials of a test with a rate (default)", RATE_TRIALS as u64, "trials"),
     ("case id", ID_CHARS as u64, "characters"),
     ("value shown on a terminal", SHOWN_BYTES as u64, "bytes"),
     ("value shown on a terminal, verbose", SHOWN_VERBOSE_BYTES as u64, "bytes"),

@@ -13,7 +13,7 @@ pub(crate) use conditions::{check_variable, variables};
 pub use evidence::{Evidence, Pair};
 pub use id::{check_id, check_name};
 pub(crate) use test::field_name;
-pub use test::{Gate, LateSignal, MissingField, Test};
+pub use test::{LateSignal, MissingField, Test};
 
 use self::front::Front;
 use crate::disk::{Reference, Root};

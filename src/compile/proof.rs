@@ -1,6 +1,6 @@
 //! The proof: each claim held against the incident and against every healthy request.
 
-use super::{Claim, Read, field_of_signal, gate, late, parse_check};
+use super::{Claim, Read, field_of_signal, late, parse_check};
 use crate::case::{self, FieldRequirement, LateSignal, Test, Trial};
 use crate::check::{Check, Finding, Observation, show};
 use crate::disk::{Reference, Root};
@@ -142,7 +142,7 @@ impl Proof {
         self.tests.push(Test {
             name: test.name.value.clone(),
             expect: test.expect.to_json(),
-            gate: gate(&test.gate),
+            gate: test.gate.to_json(),
             trials: test.trials,
             measured: test.measured,
             line: test.name.place.line,

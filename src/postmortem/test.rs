@@ -3,18 +3,9 @@
 use super::check_name;
 use crate::fault::{Fault, Faults, suggest};
 use crate::field::{self, On};
+use crate::gate::Gate;
 use crate::yaml::{Map, Node, Once, Spanned, Yaml, quote};
 use std::time::Duration;
-
-/// How many trials of a test must hold.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub enum Gate {
-    /// Every one.
-    #[default]
-    Every,
-    /// This share of them, above 0 and below 1, judged by a sequential test.
-    Rate(f64),
-}
 
 /// A test that would have caught the incident.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::field::On;
+use crate::gate::Gate;
 use proptest::prelude::*;
 use serde_json::json;
 use std::fs;
