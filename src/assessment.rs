@@ -1,6 +1,9 @@
 //! An assessment: a case held against what one candidate did.
 
 mod fields;
+mod trials;
+
+pub use trials::{Source, Trials};
 
 use crate::case::{Case, LateSignal, Status, Test};
 use crate::check::{Check, Finding, Needs, Observation};
@@ -49,6 +52,8 @@ pub struct Standard<'a> {
     pub mapping: &'a Mapping,
     /// Today, in seconds since 1970: waivers and mutes end on a date.
     pub now: i64,
+    /// Tests with a `rate` in the whole suite, over which its error rate is divided.
+    pub rate_tests: usize,
 }
 
 /// Signals that would test relapse itself where relapse ran the conversation.
@@ -99,35 +104,9 @@ impl<'a> Examiner<'a> {
         self.questions.iter().any(|(_, question)| applies(&question.needs()))
     }
 
-    /// Holds the case against a candidate.
-    pub fn assess(&self, target: &str, request: &Request, standard: Standard<'_>) -> CaseReport {
-        let tests: Vec<(TestReport, Option<Verdict>)> =
-            self.questions.iter().map(|(asked, question)| self.ask(*asked, question, request)).collect();
-        let fields = fields::assess(self.case, request, standard);
-        let mut report = self.blank(target);
-        report.contradictions.clone_from(&request.contradictions);
-        report.signals = request.signals.clone();
-        report.answer.clone_from(&request.answer);
-        let mut worst = Verdict::Passed;
-        for (test, verdict) in tests {
-            let verdict = verdict.map(|verdict| blind_for_missing_field(verdict, &test, &fields.missing));
-            if let Some(verdict) = verdict {
-                if verdict > worst {
-                    report.postmortem.line = test.line;
-                }
-                worst = worst.max(verdict);
-            }
-            report.tests.push(test);
-        }
-        if let Some(verdict) = fields.verdict {
-            if verdict > worst {
-                report.postmortem.line = fields.line.unwrap_or(report.postmortem.line);
-            }
-            worst = worst.max(verdict);
-        }
-        report.notes.extend(fields.notes);
-        report.fields = fields.reports;
-        self.close(report, worst, standard.now)
+    /// The trials of this case on one target, none of them run yet.
+    pub fn trials<'e>(&'e self, target: &str, source: Source, standard: Standard<'a>) -> Trials<'e, 'a> {
+        Trials::new(self, target, source, standard)
     }
 
     /// A case that could not be decided.
@@ -192,12 +171,12 @@ impl<'a> Examiner<'a> {
         report
     }
 
+    /// How one test went on one candidate; the verdict is none when it holds.
     fn ask(&self, asked: Asked<'_>, question: &Question, request: &Request) -> (TestReport, Option<Verdict>) {
         let mut report = blank_test(asked, question);
         let needs = question.needs();
         if request.trace.is_none() && !applies(&needs) {
             report.applicable = false;
-            report.trials = 0;
             report.why = Some("not applicable on a prompt target: it would test relapse itself".into());
             return (report, None);
         }
@@ -205,7 +184,6 @@ impl<'a> Examiner<'a> {
         report.held = finding.held;
         report.actual = finding.actual;
         report.values = finding.values;
-        report.trials_held = u32::from(finding.held == Some(true));
         let verdict = match (finding.held, finding.doubt) {
             (Some(true), _) => return (report, None),
             (Some(false), _) => Verdict::Regressed(Regression::Test),
@@ -293,17 +271,13 @@ fn blank_test(asked: Asked<'_>, question: &Question) -> TestReport {
         actual: String::new(),
         values: std::collections::BTreeMap::new(),
         line,
-        trials: 1,
+        trials: 0,
         trials_held: 0,
+        trials_undecided: 0,
+        suspect: false,
+        bounds: None,
         why: None,
     }
-}
-
-/// A test that is unknown for want of a required field is a regression of the telemetry, not a doubt.
-fn blind_for_missing_field(verdict: Verdict, test: &TestReport, missing: &[String]) -> Verdict {
-    let wanted = test.why.as_deref().unwrap_or_default();
-    let required = verdict == Verdict::Undecided(Doubt::Blind) && missing.iter().any(|field| wanted.contains(&format!("`{field}`")));
-    if required { Verdict::Regressed(Regression::MissingTelemetry) } else { verdict }
 }
 
 /// What a test needs and does not find, with the attribute to add.

@@ -146,6 +146,12 @@ impl<'a> Answers<'a> {
         Ok(answers)
     }
 
+    /// The trials that are recorded; 1 at least, because a wire is one.
+    pub fn trials(&self) -> u32 {
+        let recorded = self.layers.iter().flat_map(|layer| &layer.exchanges).filter_map(|exchange| exchange.trial);
+        recorded.max().unwrap_or(1).max(1)
+    }
+
     /// Reads a file's answers; what is not there has none.
     fn read(&mut self, file: Utf8PathBuf, wire: bool) -> Result<(), Faults> {
         let Some(text) = self.root.read_text_if_there(&file, limit::TRACE_BYTES)? else { return Ok(()) };

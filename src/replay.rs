@@ -4,15 +4,14 @@ mod conversation;
 mod schedule;
 mod traces;
 
-use crate::assessment::{Examiner, Standard};
+use crate::assessment::{Examiner, Source, Standard};
 use crate::case::Case;
 use crate::disk::Root;
 use crate::egress::Egress;
 use crate::fault::{Fault, Faults};
 use crate::project::{Project, Target, TargetKind};
-use crate::recording::{Matcher, Mode};
+use crate::recording::{Answers, Matcher, Mode};
 use crate::redact::Redactor;
-use crate::request::Request;
 use crate::verdict::{CaseReport, Doubt};
 use std::collections::BTreeMap;
 
@@ -31,8 +30,8 @@ pub struct Stage<'a> {
     pub mode: Mode,
     /// The door to the network; none in a replay, which opens no socket.
     pub egress: Option<&'a Egress>,
-    /// How often a case is run on a target.
-    pub trials: u32,
+    /// How often a case is run live on a target, where a person says so.
+    pub trials: Option<u32>,
 }
 
 /// One case on one target.
@@ -103,39 +102,34 @@ async fn prepare(stage: Stage<'_>, target: &Target) -> Result<Ready, Faults> {
 async fn run(stage: Stage<'_>, ready: &Ready, assignment: Assignment<'_>) -> Result<Option<CaseReport>, Faults> {
     let examiner = Examiner::new(stage.root, assignment.case)?;
     let target = &assignment.target.name;
-    let now = stage.standard.now;
     let report = match ready {
         Ready::Prompt(_) if !examiner.applies_to_prompts() => return Ok(None),
         Ready::Prompt(speaker) => {
             let matcher = Matcher { matching: &stage.project.matching, redactor: stage.redactor };
-            let mut trials: Vec<Request> = Vec::new();
-            for trial in 1..=stage.trials {
-                match speaker.converse(stage, assignment, matcher, trial).await? {
-                    Ok(request) => trials.push(request),
-                    Err((doubt, detail)) => return Ok(Some(examiner.undecided(target, doubt, detail, now))),
+            let mut answers = Answers::open(stage.root, assignment.case, target, matcher)?;
+            let source = match stage.mode {
+                Mode::Replay => Source::Recorded(answers.trials()),
+                Mode::Record | Mode::Refresh => Source::Live(stage.trials),
+            };
+            let mut trials = examiner.trials(target, source, stage.standard);
+            while let Some(trial) = trials.next() {
+                match speaker.converse(stage, assignment.case, &mut answers, trial).await? {
+                    Ok(request) => trials.take(&request),
+                    Err((doubt, detail)) if trial > 1 => trials.stop(doubt, format!("trial {trial}, {detail}")),
+                    Err((doubt, detail)) => trials.stop(doubt, detail),
                 }
             }
-            let no_trial = || examiner.undecided(target, Doubt::NoTrace, "no trial was run".into(), now);
-            worst(&examiner, target, &trials, stage).unwrap_or_else(no_trial)
+            trials.close()
         }
         Ready::Traces(pool) => {
             let found = pool.of(assignment.case);
-            match worst(&examiner, target, found.iter().copied(), stage) {
-                Some(mut report) => {
-                    if found.len() > 1 {
-                        report.notes.push(format!("the worst of {} traces of this case", found.len()));
-                    }
-                    report
-                }
-                None => examiner.undecided(target, Doubt::NoTrace, pool.why_none(assignment.case), now),
+            let mut trials = examiner.trials(target, Source::Given(found.len() as u32), stage.standard);
+            found.iter().for_each(|request| trials.take(request));
+            if trials.next().is_some() {
+                trials.stop(Doubt::NoTrace, pool.why_undecided(assignment.case, found.len()));
             }
+            trials.close()
         }
     };
     Ok(Some(report))
-}
-
-/// The report of the worst of several runs of one case; none without a run.
-fn worst<'r>(examiner: &Examiner<'_>, target: &str, runs: impl IntoIterator<Item = &'r Request>, stage: Stage<'_>) -> Option<CaseReport> {
-    let reports = runs.into_iter().map(|request| examiner.assess(target, request, stage.standard));
-    reports.max_by_key(|report| report.verdict)
 }

@@ -4,6 +4,7 @@ use crate::canonical;
 use crate::case::{Case, Compiled};
 use crate::disk::Root;
 use crate::fault::{Fault, Faults, suggest};
+use crate::gate::Gate;
 use crate::limit;
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -36,6 +37,12 @@ impl Suite {
         }
         let cases = loaded.into_iter().filter_map(|case| faults.take(case).flatten()).collect();
         faults.into_result(Self { cases })
+    }
+
+    /// Tests with a `rate`, over which the suite's error rate is divided.
+    pub fn rate_tests(&self) -> usize {
+        let gates = self.cases.iter().flat_map(|case| &case.tests).filter_map(|test| Gate::from_json(&test.gate));
+        gates.filter(|gate| matches!(gate, Gate::Rate(_))).count()
     }
 
     /// The cases with the given ids, or all of them.

@@ -172,6 +172,12 @@ pub struct TestReport {
     pub trials: u32,
     /// Trials in which it held.
     pub trials_held: u32,
+    /// Trials of which nothing can be said; they count neither for nor against it.
+    pub trials_undecided: u32,
+    /// Whether its trials were used up with the evidence against it, though not strong.
+    pub suspect: bool,
+    /// What its trials show, with the bounds of its gate; none where one trial decides.
+    pub bounds: Option<String>,
     /// Why nothing can be said, and what to add.
     pub why: Option<String>,
 }
@@ -312,7 +318,7 @@ impl Aside {
 impl TestReport {
     /// Whether it holds though some of its trials failed.
     pub fn is_flaky(&self) -> bool {
-        self.held == Some(true) && self.trials_held < self.trials
+        self.held == Some(true) && self.trials_held + self.trials_undecided < self.trials
     }
 }
 
@@ -604,6 +610,9 @@ mod tests {
             line: 1,
             trials: 0,
             trials_held: 0,
+            trials_undecided: 0,
+            suspect: false,
+            bounds: None,
             why: None,
         });
         assert_eq!(silent.standing(false), Standing::Aside(Aside::NotApplicable));

@@ -65,8 +65,8 @@ pub(super) fn run(root: &Root, args: &Args, terminal: Terminal) -> Result<Outcom
     let suite = Suite::load(root, compile::telemetry_digest(&project).as_deref())?;
     let assignments = select(&suite, &project, args)?;
     let redactor = Redactor::default();
-    let standard = Standard { telemetry: &project.telemetry, mapping: &mapping, now: now() };
-    let stage = Stage { root, project: &project, redactor: &redactor, standard, mode, egress: None, trials: 1 };
+    let standard = Standard { telemetry: &project.telemetry, mapping: &mapping, now: now(), rate_tests: suite.rate_tests() };
+    let stage = Stage { root, project: &project, redactor: &redactor, standard, mode, egress: None, trials: None };
     let reports = replay::replay(stage, &assignments)?;
     let mut summary = Summary::of(reports, args.prove, notes(&project, &suite, &assignments, args)).redacted(&redactor);
     summary.notes.extend(report::notes(&summary, &requests));

@@ -1,6 +1,6 @@
 //! A conversation with a model: prompt, answer, tools from the case, until a final answer.
 
-use super::{Assignment, Stage, Undecided};
+use super::{Stage, Undecided};
 use crate::canonical;
 use crate::case::{Case, Passage, ToolResult};
 use crate::fault::{Fault, Faults, Place};
@@ -8,7 +8,7 @@ use crate::limit;
 use crate::project::{self, Api, PromptTarget, Target};
 use crate::prompt::{Part, Prompt, Recorded};
 use crate::provider::{self, Conversation, Tool};
-use crate::recording::{Answers, Matcher};
+use crate::recording::Answers;
 use crate::request::{Request, canonical_arguments};
 use crate::trace::{Document, Message, ToolRequest};
 use crate::verdict::Doubt;
@@ -60,12 +60,10 @@ impl Speaker {
     pub(super) async fn converse(
         &self,
         stage: Stage<'_>,
-        assignment: Assignment<'_>,
-        matcher: Matcher<'_>,
+        case: &Case,
+        answers: &mut Answers<'_>,
         trial: u32,
     ) -> Result<Result<Request, Undecided>, Faults> {
-        let case = assignment.case;
-        let mut answers = Answers::open(stage.root, case, &assignment.target.name, matcher)?;
         let mut conversation = self.open(case)?;
         let mut exchanges: Vec<Exchange> = Vec::new();
         for turn in 1..=self.max_turns {

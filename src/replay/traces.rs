@@ -53,15 +53,13 @@ impl Pool {
             .collect()
     }
 
-    /// Why no request belongs to a case.
-    pub(super) fn why_none(&self, case: &Case) -> String {
-        format!(
-            "none of the {} requests in {} files of `{}` has the attribute `relapse.case = {}` or the case's input",
-            self.requests.len(),
-            self.files,
-            self.glob,
-            case.id
-        )
+    /// Why the requests of a case, of which there are so many, do not decide it.
+    pub(super) fn why_undecided(&self, case: &Case, found: usize) -> String {
+        let all = format!("the {} requests in {} files of `{}`", self.requests.len(), self.files, self.glob);
+        match found {
+            0 => format!("none of {all} has the attribute `relapse.case = {}` or the case's input", case.id),
+            _ => format!("{found} of {all} belong to the case, and a `rate` needs more trials"),
+        }
     }
 }
 

@@ -103,6 +103,12 @@ struct Test<'a> {
     values: &'a BTreeMap<String, Datum>,
     line: u32,
     trials: Trials,
+    /// Whether it holds though some of its trials failed.
+    flaky: bool,
+    /// Whether its trials were used up with the evidence against it, though not strong.
+    suspect: bool,
+    /// What its trials show, with the bounds of its gate; `null` where one trial decides.
+    bounds: Option<&'a str>,
     /// Why nothing can be said, and what to add.
     why: Option<&'a str>,
 }
@@ -112,6 +118,9 @@ struct Test<'a> {
 struct Trials {
     n: u32,
     held: u32,
+    /// Those of which nothing can be said; not written for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    undecided: Option<u32>,
 }
 
 /// One required field.
@@ -201,7 +210,14 @@ impl<'a> Test<'a> {
             actual: &test.actual,
             values: &test.values,
             line: test.line,
-            trials: Trials { n: test.trials, held: test.trials_held },
+            trials: Trials {
+                n: test.trials,
+                held: test.trials_held,
+                undecided: Some(test.trials_undecided).filter(|undecided| *undecided > 0),
+            },
+            flaky: test.is_flaky(),
+            suspect: test.suspect,
+            bounds: test.bounds.as_deref(),
             why: test.why.as_deref(),
         }
     }

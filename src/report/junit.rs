@@ -115,7 +115,8 @@ fn unsuccessful(case: &CaseReport, kind: NonSuccessKind, reason: &str, budget: u
 
 fn flaky(test: &TestReport) -> TestRerun {
     let mut rerun = TestRerun::new(NonSuccessKind::Failure);
-    let held = format!("{}: held in {} of {} trials", test.name, test.trials_held, test.trials);
+    let bounds = test.bounds.as_ref().map(|bounds| format!(" ({bounds})")).unwrap_or_default();
+    let held = format!("{}: held in {} of {} trials{bounds}", test.name, test.trials_held, test.trials);
     rerun.set_type("flaky").set_message(message("flaky", &held));
     rerun
 }
@@ -136,12 +137,20 @@ fn body(case: &CaseReport, reason: &str) -> String {
 }
 
 fn test_body(body: &mut String, case: &CaseReport, test: &TestReport) {
-    let word = if test.held.is_some() { "does not hold" } else { "cannot be decided" };
+    let word = match test.held {
+        Some(_) if test.suspect => "suspect",
+        Some(_) => "does not hold",
+        None => "cannot be decided",
+    };
     body.push_str(&format!("\n{} ({word})\n  {}:{}\n", test.name, case.postmortem.file, test.line));
     push(body, "  expected: ", Some(&test.expected));
     push(body, "  actual: ", Some(&test.actual));
     for (name, datum) in &test.values {
         body.push_str(&format!("  {name} = {}\n", datum.to_json()));
+    }
+    if test.trials > 1 {
+        push(body, "  trials: ", Some(&format!("held in {} of {}", test.trials_held, test.trials)));
+        push(body, "  gate: ", test.bounds.as_deref());
     }
     push(body, "  why: ", test.why.as_deref());
 }

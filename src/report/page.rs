@@ -108,13 +108,14 @@ impl Page {
         self.spaces(label.indent);
         self.styled(label.word, label.tone);
         self.spaces(hang(&label) - label.indent - label.word.width());
-        self.styled(line, tone);
+        self.styled(line.trim_end_matches(' '), tone);
         self.end_line();
     }
 
     fn line(&mut self, indent: usize, line: &str, tone: Tone) {
         self.spaces(indent);
-        self.styled(line, tone);
+        // A style's end would keep the spaces of a wrapped line.
+        self.styled(line.trim_end_matches(' '), tone);
         self.end_line();
     }
 

@@ -70,8 +70,14 @@ impl Report<'_> {
             Standing::Failing | Standing::Undecided(_) | Standing::Changed => self.body(case),
             Standing::Aside(aside) => self.aside(aside, case),
             Standing::Passing if self.verbose => self.body(case),
-            Standing::Passing => {}
+            Standing::Passing => case.tests.iter().filter(|test| test.is_flaky()).for_each(|test| self.flaky(test)),
         }
+    }
+
+    /// A test that holds, but not always: with the numbers, so that nobody takes it for steady.
+    fn flaky(&mut self, test: &TestReport) {
+        let bounds = test.bounds.as_ref().map(|bounds| format!("; {bounds}")).unwrap_or_default();
+        self.page.paragraph(2, &format!("{}: {}{bounds}", inert::one_line(&test.name), trials(test)), Tone::Quiet);
     }
 
     fn headline(&mut self, standing: Standing, case: &CaseReport) {
@@ -94,7 +100,7 @@ impl Report<'_> {
         match standing {
             Standing::Failing if self.summary.prove => Some("not-regressed".to_string()),
             Standing::Aside(_) => Some([Some(case.verdict.word()), reason].into_iter().flatten().collect::<Vec<_>>().join(": ")),
-            Standing::Passing if !self.summary.prove => flaky(case),
+            Standing::Passing if !self.summary.prove => case.tests.iter().any(TestReport::is_flaky).then(|| "flaky".to_string()),
             _ => reason.map(str::to_string),
         }
     }
@@ -140,7 +146,9 @@ impl Report<'_> {
 
     fn test(&mut self, case: &CaseReport, test: &TestReport) {
         let word = match test.held {
+            Some(true) if test.is_flaky() => " (flaky: holds often enough)",
             Some(true) => " (holds)",
+            Some(false) if test.suspect => " (suspect: the trials are used up, with the evidence against it)",
             Some(false) => "",
             None => " (nothing can be said)",
         };
@@ -151,6 +159,7 @@ impl Report<'_> {
         self.value("values", &values(&test.values));
         if test.trials > 1 {
             self.value("trials", &trials(test));
+            self.value("gate", test.bounds.as_deref().unwrap_or_default());
         }
         self.value("why", test.why.as_deref().unwrap_or_default());
         self.place(case, Some(test.line));
@@ -324,17 +333,16 @@ fn is_missing(field: &FieldReport) -> bool {
     field.held == Some(false) && field.waived.is_none()
 }
 
-fn flaky(case: &CaseReport) -> Option<String> {
-    let flaky: Vec<String> = case.tests.iter().filter(|test| test.is_flaky()).map(trials).collect();
-    (!flaky.is_empty()).then(|| format!("flaky: {}", flaky.join(", ")))
-}
-
 fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 fn trials(test: &TestReport) -> String {
-    format!("held in {} of {}", test.trials_held, test.trials)
+    let undecided = match test.trials_undecided {
+        0 => String::new(),
+        some => format!(", {some} undecided"),
+    };
+    format!("held in {} of {}{undecided}", test.trials_held, test.trials)
 }
 
 fn values(values: &BTreeMap<String, Datum>) -> String {
