@@ -89,6 +89,7 @@ struct Alias {
     #[serde(default)]
     from: From,
     not_convention: Option<String>,
+    not_scope: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -100,6 +101,8 @@ struct KindRule {
     #[serde(default)]
     ends: BTreeMap<String, Kind>,
     any: Option<Kind>,
+    #[serde(default)]
+    client: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -125,6 +128,7 @@ struct File {
     version: u32,
     kinds: Vec<KindRule>,
     conventions: Vec<ConventionRule>,
+    loses_failed_calls: Vec<String>,
     cannot: Vec<CannotRule>,
     add: BTreeMap<String, String>,
     fields: BTreeMap<String, Vec<Alias>>,
@@ -188,17 +192,18 @@ impl Mapping {
 
     /// Everything that a span carries, the first alias of each field winning.
     pub fn findings(&self, span: &Span, kind: Kind, convention: Option<&str>) -> Findings {
+        let about = About { span, kind, convention };
         let mut findings = Findings::new();
         for (key, value) in &span.attributes {
-            self.consider(&mut findings, key, From::Span, kind, convention, |alias| decode(alias, value, span));
+            self.take(&mut findings, &about, From::Span, key, &mut Reading::of(value));
         }
         for (key, value) in span.resource.iter() {
-            self.consider(&mut findings, key, From::Resource, kind, convention, |alias| decode(alias, value, span));
+            self.take(&mut findings, &about, From::Resource, key, &mut Reading::of(value));
         }
         for event in &span.events {
-            self.consider(&mut findings, &event.name, From::Span, kind, convention, |alias| event_time(alias, event.time_ns, span));
+            self.take(&mut findings, &about, From::Span, &event.name, &mut Reading::event(event.time_ns));
             for (key, value) in &event.attributes {
-                self.consider(&mut findings, key, From::EventAttribute, kind, convention, |alias| decode(alias, value, span));
+                self.take(&mut findings, &about, From::EventAttribute, key, &mut Reading::of(value));
             }
         }
         findings
@@ -206,15 +211,13 @@ impl Mapping {
 
     /// One field of one span as text, without resolving the others.
     pub fn findings_of(&self, span: &Span, kind: Kind, field: &str) -> Option<String> {
-        let convention = convention(span);
+        let about = About { span, kind, convention: convention(span) };
         let mut best: Option<(usize, Value)> = None;
         for (key, value) in &span.attributes {
-            for (name, rank, alias) in self.by_key.get(key).into_iter().flatten() {
-                let fits = *name == field
-                    && (alias.on.is_empty() || alias.on.contains(&kind))
-                    && (alias.not_convention.is_none() || alias.not_convention.as_deref() != convention)
-                    && best.as_ref().is_none_or(|(held, _)| rank < held);
-                if fits && let Some(value) = decode(alias, value, span) {
+            let mut reading = Reading::of(value);
+            for (_, rank, alias) in self.by_key.get(key).into_iter().flatten().filter(|(name, ..)| *name == field) {
+                let fits = alias.from == From::Span && about.fits(alias) && best.as_ref().is_none_or(|(held, _)| rank < held);
+                if fits && let Some(value) = reading.decode(alias, span) {
                     best = Some((*rank, value));
                 }
             }
@@ -222,23 +225,65 @@ impl Mapping {
         best.and_then(|(_, value)| value.as_str().map(str::to_string))
     }
 
-    fn consider(
-        &self,
-        findings: &mut Findings,
-        key: &str,
-        from: From,
-        kind: Kind,
-        convention: Option<&str>,
-        decode: impl Fn(&Alias) -> Option<Value>,
-    ) {
+    fn take(&self, findings: &mut Findings, about: &About<'_>, from: From, key: &str, reading: &mut Reading<'_>) {
         for (name, rank, alias) in self.by_key.get(key).into_iter().flatten() {
-            let fits = alias.from == from
-                && (alias.on.is_empty() || alias.on.contains(&kind))
-                && (alias.not_convention.is_none() || alias.not_convention.as_deref() != convention)
-                && findings.get(name).is_none_or(|found| *rank < found.rank);
-            if fits && let Some(value) = decode(alias) {
+            let better = findings.get(name).is_none_or(|found| *rank < found.rank);
+            if better
+                && alias.from == from
+                && about.fits(alias)
+                && let Some(value) = reading.decode(alias, about.span)
+            {
                 findings.insert(name, Found { value, key: shown_key(alias), rank: *rank });
             }
+        }
+    }
+}
+
+/// A span, and what is known of it before its fields are.
+struct About<'a> {
+    span: &'a Span,
+    kind: Kind,
+    convention: Option<&'a str>,
+}
+
+impl About<'_> {
+    fn fits(&self, alias: &Alias) -> bool {
+        let scope = &self.span.scope.name;
+        (alias.on.is_empty() || alias.on.contains(&self.kind))
+            && (alias.not_convention.is_none() || alias.not_convention.as_deref() != self.convention)
+            && alias.not_scope.as_ref().is_none_or(|start| !scope.starts_with(start.as_str()))
+    }
+}
+
+/// One attribute or event while its aliases are tried; JSON in it is parsed once.
+struct Reading<'a> {
+    value: Option<&'a AnyValue>,
+    time_ns: u64,
+    parsed: Option<Option<Value>>,
+}
+
+impl<'a> Reading<'a> {
+    fn of(value: &'a AnyValue) -> Self {
+        Self { value: Some(value), time_ns: 0, parsed: None }
+    }
+
+    fn event(time_ns: u64) -> Self {
+        Self { value: None, time_ns, parsed: None }
+    }
+
+    fn decode(&mut self, alias: &Alias, span: &Span) -> Option<Value> {
+        let Some(value) = self.value else { return event_time(alias, self.time_ns, span) };
+        match alias.decode {
+            Decode::Text => text(value).map(Value::from),
+            Decode::Number => number(value).and_then(plain_number),
+            Decode::S => number(value).and_then(seconds),
+            Decode::Ms => number(value).and_then(|ms| seconds(ms / 1e3)),
+            Decode::Flag => flag(value).map(Value::from),
+            Decode::First => first(value).map(Value::from),
+            Decode::Json => pointed(self.parsed.get_or_insert_with(|| json(value)).as_ref()?, alias.at.as_deref()),
+            Decode::Raw => raw(value).map(Value::from),
+            Decode::SinceStart => since_start(value, span).and_then(seconds),
+            Decode::Event => None,
         }
     }
 }
@@ -247,7 +292,7 @@ impl Mapping {
 fn own_alias(key: &str, list: &[Alias]) -> Alias {
     let model = list.iter().find(|alias| matches!(alias.decode, Decode::Text | Decode::Number | Decode::S | Decode::Flag | Decode::First));
     let decode = model.map_or(Decode::Text, |alias| if alias.decode == Decode::First { Decode::Text } else { alias.decode });
-    Alias { key: key.to_string(), decode, at: None, on: Vec::new(), from: From::Span, not_convention: None }
+    Alias { key: key.to_string(), decode, at: None, on: Vec::new(), from: From::Span, not_convention: None, not_scope: None }
 }
 
 fn shown_key(alias: &Alias) -> String {
@@ -262,21 +307,6 @@ fn event_time(alias: &Alias, time_ns: u64, span: &Span) -> Option<Value> {
     // SDKs keep the newest events, so after a drop the first one kept is not the first one sent.
     let known = alias.decode == Decode::Event && span.dropped_events == 0 && span.start_ns > 0 && time_ns >= span.start_ns;
     known.then(|| seconds((time_ns - span.start_ns) as f64 / 1e9)).flatten()
-}
-
-fn decode(alias: &Alias, value: &AnyValue, span: &Span) -> Option<Value> {
-    match alias.decode {
-        Decode::Text => text(value).map(Value::from),
-        Decode::Number => number(value).and_then(plain_number),
-        Decode::S => number(value).and_then(seconds),
-        Decode::Ms => number(value).and_then(|ms| seconds(ms / 1e3)),
-        Decode::Flag => flag(value).map(Value::from),
-        Decode::First => first(value).map(Value::from),
-        Decode::Json => json(value).and_then(|json| pointed(&json, alias.at.as_deref())),
-        Decode::Raw => raw(value).map(Value::from),
-        Decode::SinceStart => since_start(value, span).and_then(seconds),
-        Decode::Event => None,
-    }
 }
 
 fn plain_number(number: f64) -> Option<Value> {
@@ -377,10 +407,16 @@ fn since_start(value: &AnyValue, span: &Span) -> Option<f64> {
     Some((nanos as f64 - span.start_ns as f64) / 1e9)
 }
 
+/// The kind of a span that answers a request.
+const SERVER: u8 = 2;
+
 /// What a span is, by the order of evidence.
 pub fn kind(span: &Span) -> Kind {
     for rule in &FILE.kinds {
         let Some((_, value)) = span.attributes.iter().rev().find(|(key, _)| *key == rule.key) else { continue };
+        if rule.client && span.kind == SERVER {
+            continue;
+        }
         if let Some(kind) = rule.any {
             return kind;
         }
@@ -417,6 +453,11 @@ fn by_attributes(attributes: &Attributes) -> Option<&'static str> {
     .into_iter()
     .find(|(prefix, _)| starts(prefix))
     .map(|(_, name)| name)
+}
+
+/// Whether the instrumentation of that scope exports no span for a model call that fails.
+pub fn loses_failed_calls(scope: &str) -> bool {
+    FILE.loses_failed_calls.iter().any(|start| scope.starts_with(start.as_str()))
 }
 
 /// What to add for a field that this instrumentation cannot carry by itself.

@@ -1,15 +1,17 @@
 //! From spans and log records to traces: one for each request.
 
+mod calls;
 mod enrich;
 pub mod finish;
 mod group;
 mod message;
+mod parents;
 mod record;
 
 use crate::mapping::{self, Kind, Mapping};
 use crate::otlp::{Attributes, LogRecord, Span};
 use crate::trace::{ModelCall, Node, Retrieval, ToolCall, Trace};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 /// The requests that some telemetry tells of, by start.
 ///
@@ -17,7 +19,8 @@ use std::collections::{BTreeSet, HashMap};
 pub fn requests(spans: Vec<Span>, logs: &[LogRecord], mapping: &Mapping) -> Vec<Trace> {
     let (spans, diagnostics) = group::without_duplicates(spans);
     let groups = group::by_request(&spans, mapping);
-    let mut traces: Vec<Trace> = groups.into_iter().map(|members| build(&members, logs, mapping)).collect();
+    let shares = group::logs(&groups, logs);
+    let mut traces: Vec<Trace> = groups.iter().zip(&shares).map(|(members, logs)| build(members, logs, mapping)).collect();
     traces.sort_by(|a, b| (a.start_ns(), &a.id).cmp(&(b.start_ns(), &b.id)));
     if let Some(first) = traces.first_mut() {
         first.diagnostics.extend(diagnostics);
@@ -25,10 +28,10 @@ pub fn requests(spans: Vec<Span>, logs: &[LogRecord], mapping: &Mapping) -> Vec<
     traces
 }
 
-fn build(spans: &[&Span], logs: &[LogRecord], mapping: &Mapping) -> Trace {
+fn build(spans: &[&Span], logs: &[&LogRecord], mapping: &Mapping) -> Trace {
     let mut trace = Trace { nodes: spans.iter().map(|span| node(span, mapping)).collect(), ..Trace::default() };
-    link_parents(&mut trace, spans);
-    trace.root = root(&trace);
+    parents::link(&mut trace, spans);
+    trace.root = parents::root(&trace);
     trace.id = trace.root_node().or(trace.nodes.first()).map(|node| node.trace_id.clone()).unwrap_or_default();
     trace.conventions =
         trace.nodes.iter().filter_map(|node| node.convention).map(str::to_string).collect::<BTreeSet<_>>().into_iter().collect();
@@ -36,8 +39,18 @@ fn build(spans: &[&Span], logs: &[LogRecord], mapping: &Mapping) -> Trace {
     record::join(&mut trace, logs);
     enrich::fields(&mut trace);
     enrich::conversation(&mut trace, spans);
+    trace.may_lack_calls = may_lack_calls(&trace, spans);
     trace.case = case(spans);
     trace
+}
+
+/// A request that failed although no model span did, under an instrumentation that drops the spans of failed calls.
+fn may_lack_calls(trace: &Trace, spans: &[&Span]) -> bool {
+    let failed = trace.root_node().is_some_and(|root| root.error.is_some());
+    let of_models = || trace.model_calls.iter().map(|call| call.node);
+    failed
+        && of_models().all(|index| trace.nodes[index].error.is_none())
+        && of_models().any(|index| mapping::loses_failed_calls(&spans[index].scope.name))
 }
 
 /// The case that a run was for: a span's `relapse.case`, else the resource's, which `OTEL_RESOURCE_ATTRIBUTES` sets.
@@ -61,6 +74,7 @@ fn node(span: &Span, mapping: &Mapping) -> Node {
         start_ns: span.start_ns,
         end_ns: span.end_ns,
         error: error(span),
+        said_ok: span.status.code == 1,
         findings: mapping.findings(span, kind, convention),
         attributes_dropped: span.dropped_attributes > 0,
         events_dropped: span.dropped_events > 0,
@@ -79,48 +93,8 @@ fn error(span: &Span) -> Option<String> {
     named(&span.attributes, "error.type").or_else(of_exception).or(message).or_else(|| Some("error".into()))
 }
 
-fn link_parents(trace: &mut Trace, spans: &[&Span]) {
-    let by_id: HashMap<(&str, &str), usize> =
-        spans.iter().enumerate().map(|(index, span)| ((span.trace_id.as_str(), span.span_id.as_str()), index)).collect();
-    for (index, span) in spans.iter().enumerate() {
-        let Some(parent) = span.parent.as_deref() else { continue };
-        match by_id.get(&(span.trace_id.as_str(), parent)) {
-            Some(parent) if *parent != index && !leads_to(trace, *parent, index) => trace.nodes[index].parent = Some(*parent),
-            Some(_) => trace.diagnostics.push(format!("span {}: its parent {parent} leads back to it; taken as a root", span.span_id)),
-            None => trace.nodes[index].orphan = true,
-        }
-    }
-}
-
-fn leads_to(trace: &Trace, from: usize, to: usize) -> bool {
-    let mut next = Some(from);
-    while let Some(index) = next {
-        if index == to {
-            return true;
-        }
-        next = trace.nodes[index].parent;
-    }
-    false
-}
-
-/// The root: a span without a parent, servers first, then what has spans below it, then the earliest.
-fn root(trace: &Trace) -> Option<usize> {
-    let has_children: BTreeSet<usize> = trace.nodes.iter().filter_map(|node| node.parent).collect();
-    let candidates = (0..trace.nodes.len()).filter(|index| trace.nodes[*index].parent.is_none());
-    let rootlike = |index: &usize| {
-        let node = &trace.nodes[*index];
-        // A stage is the root only where nothing better is: then its time is all that is known of the request's.
-        !matches!(node.kind, Kind::Model | Kind::Tool | Kind::Retrieval | Kind::Embedding | Kind::Http | Kind::Guardrail)
-    };
-    let counts = |index: &usize| rootlike(index) || !trace.nodes[*index].orphan;
-    candidates.filter(counts).min_by_key(|index| {
-        let node = &trace.nodes[*index];
-        (!rootlike(index), !has_children.contains(index), node.orphan, node.start_ns)
-    })
-}
-
 fn collect_calls(trace: &mut Trace, spans: &[&Span]) {
-    let leaves = group::model_calls(trace);
+    let leaves = calls::of(trace);
     trace.model_calls = leaves
         .calls
         .into_iter()
@@ -131,41 +105,21 @@ fn collect_calls(trace: &mut Trace, spans: &[&Span]) {
         })
         .collect();
     trace.retried = leaves.retried;
+    let tools = trace.nearest_above(|node| node.kind == Kind::Tool);
+    let retrievals = trace.nearest_above(|node| node.kind == Kind::Retrieval);
     for (index, span) in spans.iter().enumerate() {
         match trace.nodes[index].kind {
-            Kind::Tool if !has_tool_above(trace, index) => trace.tool_calls.push(tool_call(trace, index)),
-            Kind::Retrieval if !has_retrieval_above(trace, index) => trace.retrievals.push(retrieval(trace, index, span)),
+            Kind::Tool if !is_inner_tool(trace, index, tools[index]) => trace.tool_calls.push(tool_call(trace, index)),
+            Kind::Retrieval if retrievals[index].is_none() => trace.retrievals.push(retrieval(trace, index, span)),
             _ => {}
         }
     }
 }
 
-fn above(trace: &Trace, index: usize, kind: Kind) -> bool {
-    let mut next = trace.nodes[index].parent;
-    while let Some(parent) = next {
-        if trace.nodes[parent].kind == kind {
-            return true;
-        }
-        next = trace.nodes[parent].parent;
-    }
-    false
-}
-
 /// An MCP client and server both tell of one call: the outer span is the call.
-fn has_tool_above(trace: &Trace, index: usize) -> bool {
-    let name = trace.nodes[index].text("tool.name");
-    let mut next = trace.nodes[index].parent;
-    while let Some(parent) = next {
-        if trace.nodes[parent].kind == Kind::Tool && trace.nodes[parent].text("tool.name") == name {
-            return true;
-        }
-        next = trace.nodes[parent].parent;
-    }
-    false
-}
-
-fn has_retrieval_above(trace: &Trace, index: usize) -> bool {
-    above(trace, index, Kind::Retrieval)
+fn is_inner_tool(trace: &Trace, index: usize, above: Option<usize>) -> bool {
+    let name = |index: usize| trace.nodes[index].text("tool.name");
+    above.is_some_and(|above| name(above) == name(index))
 }
 
 fn tool_call(trace: &Trace, index: usize) -> ToolCall {

@@ -1,16 +1,18 @@
 //! A request: what one user's question did, from telemetry and wire together.
 
 mod compare;
+mod measure;
+mod outcome;
+mod pairing;
 mod stages;
+mod sweep;
 
 use crate::field::{self, On, State};
 use crate::mapping::Mapping;
-use crate::normalise::finish;
-use crate::signal::{Datum, Signals};
+use crate::signal::Signals;
 use crate::trace::{Document, Trace};
 use crate::verdict::Contradiction;
 use crate::wire::Exchange;
-use crate::wire::call::Attempt;
 use crate::wire::summary::Summary;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -74,8 +76,10 @@ impl Request {
         let mut request = Self { trace, wire, exchanges, ..Self::default() };
         request.read_content();
         request.read_fields(mapping);
-        request.measure();
-        compare::compare(&mut request);
+        let pairs = request.trace.as_ref().zip(request.wire.as_ref()).map(|(trace, wire)| pairing::pairs(trace, wire));
+        let pairs = pairs.unwrap_or_default();
+        measure::measure(&mut request, &pairs);
+        compare::compare(&mut request, &pairs);
         let contradictions = request.wire.is_some().then_some(request.contradictions.len() as f64);
         request.signals.set_number("contradictions", contradictions);
         request
@@ -114,23 +118,6 @@ impl Request {
     fn read_fields(&mut self, mapping: &Mapping) {
         let Some(trace) = &self.trace else { return };
         self.fields = field::ALL.iter().map(|definition| (definition.name, trace.state_in_profile(definition, mapping))).collect();
-    }
-
-    fn measure(&mut self) {
-        let mut signals = Signals::new();
-        if let Some(trace) = &self.trace {
-            measure_trace(trace, &mut signals);
-        }
-        measure_content(self, &mut signals);
-        if let Some(wire) = &self.wire {
-            measure_wire(wire, &mut signals);
-        }
-        let total = signals.read("tokens.input").number().zip(signals.read("tokens.output").number());
-        signals.set_number("tokens.total", total.map(|(input, output)| input + output));
-        self.signals = signals;
-        stages::measure(self);
-        let outcome = outcome(self);
-        self.signals.set("outcome", Datum::Text(outcome.into()));
     }
 }
 
@@ -190,236 +177,12 @@ fn found_documents(trace: &Trace) -> Option<Vec<Document>> {
     known.filter(|lists| !lists.is_empty()).map(|lists| lists.into_iter().flatten().cloned().collect())
 }
 
-fn measure_trace(trace: &Trace, signals: &mut Signals) {
-    let nodes: Vec<_> = trace.model_calls.iter().map(|call| trace.model_node(call)).collect();
-    // A call that says nothing of its tokens, or one whose span was lost, makes the sum unknown.
-    let whole = !trace.is_incomplete();
-    let sum = |field: &str| -> Option<f64> {
-        let told: Vec<Option<f64>> = nodes.iter().map(|node| node.number(field)).collect();
-        if told.is_empty() || !whole { None } else { told.into_iter().sum() }
-    };
-    if !trace.model_calls.is_empty() && whole {
-        signals.set_number("calls.model", Some(trace.model_calls.len() as f64));
-    }
-    for (signal, field) in [
-        ("tokens.input", "usage.input_tokens"),
-        ("tokens.output", "usage.output_tokens"),
-        ("tokens.cached", "usage.cached_tokens"),
-        ("tokens.reasoning", "usage.reasoning_tokens"),
-        ("cost.usd", "cost"),
-    ] {
-        signals.set_number(signal, sum(field));
-    }
-    signals.set_number("latency.total", trace.root_node().and_then(crate::trace::Node::duration).map(micro));
-    signals.set_number("latency.first_token", nodes.first().and_then(|node| node.number("latency.first_token")));
-    let retries: Vec<f64> = trace.nodes.iter().filter_map(|node| node.number("retries.count")).collect();
-    if !retries.is_empty() {
-        set_retries(signals, retries.iter().sum(), trace.model_calls.len() as f64);
-    }
-    if let Some(reason) = nodes.last().and_then(|node| node.text("finish_reason")) {
-        signals.set_flag("output.truncated", Some(reason == "length"));
-        signals.set_flag("policy.blocked", Some(reason == "content_filter"));
-    }
-    measure_stages(trace, signals);
-    for (name, score) in &trace.scores {
-        signals.set_number(&format!("score.{name}"), Some(*score));
-    }
-    signals.set_flag("feedback.complaint", trace.complaint);
-    if let Some(review) = trace.review.as_deref().filter(|word| crate::signal::REVIEWS.contains(word)) {
-        signals.set("review.outcome", Datum::Text(review.into()));
-    }
-    let verdicts: Vec<bool> =
-        trace.nodes.iter().filter_map(|node| node.findings.get("policy.verdict")).map(|found| denies(&found.value)).collect();
-    if !verdicts.is_empty() {
-        signals.set_flag("policy.blocked", Some(verdicts.contains(&true)));
-    }
-    let refused: Vec<bool> =
-        trace.nodes.iter().filter_map(|node| node.findings.get("refusal")).map(|found| found.value != Value::Bool(false)).collect();
-    if !refused.is_empty() {
-        signals.set_flag("output.refused", Some(refused.contains(&true)));
-    }
-}
-
-fn denies(verdict: &Value) -> bool {
-    let word = verdict.as_str().unwrap_or_default().to_lowercase();
-    *verdict == Value::Bool(true) || matches!(word.as_str(), "deny" | "block" | "blocked" | "failed" | "true" | "tripwire")
-}
-
-fn set_retries(signals: &mut Signals, retries: f64, calls: f64) {
-    signals.set_number("retries.count", Some(retries));
-    signals.set_number("retries.amplification", (calls > 0.0).then(|| micro((retries + calls) / calls)));
-}
-
-fn measure_stages(trace: &Trace, signals: &mut Signals) {
-    if !trace.tool_calls.is_empty() {
-        signals.set_number("calls.tool", Some(trace.tool_calls.len() as f64));
-        signals.set_number("calls.tool_errors", Some(trace.tool_calls.iter().filter(|call| call.error.is_some()).count() as f64));
-    } else if trace.tool_requested() == Some(false) {
-        signals.set_number("calls.tool", Some(0.0));
-        signals.set_number("calls.tool_errors", Some(0.0));
-    }
-    if trace.retrievals.is_empty() {
-        return;
-    }
-    signals.set_flag("retrieval.error", Some(trace.retrievals.iter().any(|retrieval| retrieval.error.is_some())));
-    if let Some(documents) = found_documents(trace) {
-        signals.set_number("retrieval.documents", Some(documents.len() as f64));
-        signals.set_flag("retrieval.empty", Some(documents.is_empty()));
-        signals.set_number("retrieval.top_score", documents.iter().filter_map(|document| document.score).max_by(f64::total_cmp));
-    }
-}
-
-fn measure_content(request: &Request, signals: &mut Signals) {
-    if let Some(answer) = &request.answer {
-        signals.set_number("output.words", Some(answer.split_whitespace().count() as f64));
-        signals.set_flag("output.empty", Some(answer.trim().is_empty()));
-        signals.set_flag("output.json", Some(serde_json::from_str::<Value>(answer).is_ok()));
-    }
-    if let Some(uses) = &request.tool_uses {
-        let mut counts: BTreeMap<(&str, String), usize> = BTreeMap::new();
-        for tool in uses {
-            *counts.entry((&tool.name, canonical_arguments(&tool.arguments))).or_default() += 1;
-        }
-        signals.set_number("calls.repeated", Some(counts.values().map(|count| count - 1).sum::<usize>() as f64));
-    }
-}
-
 /// Arguments that mean the same are the same; what is no JSON is itself.
 pub fn canonical_arguments(raw: &str) -> String {
     serde_json::from_str::<Value>(raw).map_or_else(|_| raw.to_string(), |value| crate::canonical::json(&value))
 }
 
-fn measure_wire(wire: &Summary, signals: &mut Signals) {
-    signals.set_number("calls.model", Some(wire.calls.len() as f64));
-    set_retries(signals, wire.retries() as f64, wire.calls.len() as f64);
-    signals.set_number("retries.wasted", wire.wasted().map(micro));
-    // What the wire does not say, the telemetry may.
-    for (signal, known) in [
-        ("latency.first_token", wire.first_token().map(micro)),
-        ("tokens.input", wire.tokens(|usage| usage.input)),
-        ("tokens.output", wire.tokens(|usage| usage.output)),
-        ("tokens.cached", wire.tokens(|usage| usage.cached)),
-        ("tokens.reasoning", wire.tokens(|usage| usage.reasoning)),
-    ] {
-        if known.is_some() {
-            signals.set_number(signal, known);
-        }
-    }
-    signals.set_flag("output.truncated", wire.last().map(Attempt::truncated));
-    signals.set_flag("output.refused", Some(wire.calls.iter().any(|call| call.last().refused())));
-    if wire.calls.iter().any(|call| call.last().blocked()) {
-        signals.set_flag("policy.blocked", Some(true));
-    } else if signals.read("policy.blocked").is_unknown() {
-        signals.set_flag("policy.blocked", wire.last().and_then(|last| last.finish.as_ref()).map(|_| false));
-    }
-    if wire.calls.iter().all(|call| call.last().finish.is_some() && call.last().tool_calls.is_empty())
-        && signals.read("calls.tool").is_unknown()
-    {
-        signals.set_number("calls.tool", Some(0.0));
-        signals.set_number("calls.tool_errors", Some(0.0));
-    }
-}
-
 /// Seconds and ratios to a millionth.
 pub(crate) fn micro(number: f64) -> f64 {
     (number * 1e6).round() / 1e6
-}
-
-/// How the request ended, by the order of evidence: policy, refusal, what the application says, failures, cut-off answers.
-fn outcome(request: &Request) -> &'static str {
-    let signals = &request.signals;
-    if signals.read("policy.blocked").flag() == Some(true) {
-        return "blocked";
-    }
-    if signals.read("output.refused").flag() == Some(true) {
-        return "refused";
-    }
-    let told = request.trace.as_ref().and_then(told_outcome);
-    if let Some(word) = told.filter(|word| *word != "success") {
-        return word;
-    }
-    if let Some(word) = root_error(request.trace.as_ref()) {
-        return word;
-    }
-    match wire_outcome(request.wire.as_ref()) {
-        Some("success") | None => {}
-        Some(word) => return word,
-    }
-    if signals.read("output.truncated").flag() == Some(true) {
-        return "truncated";
-    }
-    told.or_else(|| wire_outcome(request.wire.as_ref())).unwrap_or_else(|| implied(request.trace.as_ref()))
-}
-
-/// What the application says of itself, in relapse's words.
-pub(crate) fn told_outcome(trace: &Trace) -> Option<&'static str> {
-    let nodes = trace.root.into_iter().chain(0..trace.nodes.len());
-    let word = nodes.filter_map(|index| trace.nodes[index].text("outcome")).next()?.to_lowercase();
-    Some(match word.as_str() {
-        "success" | "answered" | "ok" | "completed" | "done" | "resolved" => "success",
-        "error" | "failed" | "failure" | "exception" => "error",
-        "timeout" | "timed_out" => "timeout",
-        "cancelled" | "canceled" => "cancelled",
-        "blocked" | "filtered" => "blocked",
-        "refused" | "declined" => "refused",
-        "truncated" | "length" | "cut_off" => "truncated",
-        _ => "unknown",
-    })
-}
-
-fn root_error(trace: Option<&Trace>) -> Option<&'static str> {
-    let error = trace?.root_node()?.error.as_deref()?.to_lowercase();
-    Some(if error.contains("timeout") {
-        "timeout"
-    } else if error.contains("cancel") {
-        "cancelled"
-    } else {
-        "error"
-    })
-}
-
-/// What the last call on the wire makes of the request; none when it ended as it should but asked for a tool.
-pub(crate) fn wire_outcome(wire: Option<&Summary>) -> Option<&'static str> {
-    let last = wire?.last()?;
-    if last.blocked() {
-        return Some("blocked");
-    }
-    if last.refused() {
-        return Some("refused");
-    }
-    if last.status.is_none() {
-        return Some("timeout");
-    }
-    if last.status.is_some_and(|status| status >= 400) || last.error.is_some() {
-        return Some("error");
-    }
-    if last.truncated() {
-        return Some("truncated");
-    }
-    (last.finished() && last.tool_calls.is_empty()).then_some("success")
-}
-
-/// What the last model span implies, where nobody says.
-fn implied(trace: Option<&Trace>) -> &'static str {
-    let Some(last) = trace.and_then(|trace| trace.model_calls.last().map(|call| trace.model_node(call))) else { return "unknown" };
-    if last.error.is_some() {
-        return "error";
-    }
-    match last.text("finish_reason") {
-        Some("stop") => "success",
-        Some("length") => "truncated",
-        Some("content_filter") => "blocked",
-        Some("refusal") => "refused",
-        Some("error") => "error",
-        _ => "unknown",
-    }
-}
-
-/// A finish reason of the wire in canonical words; a Responses answer that asks for tools says only "completed".
-pub(crate) fn wire_finish(attempt: &Attempt) -> Option<String> {
-    let raw = attempt.finish.as_deref()?;
-    if raw == "completed" && !attempt.tool_calls.is_empty() {
-        return Some("tool_call".into());
-    }
-    Some(finish::canonical(raw))
 }

@@ -28,6 +28,8 @@ pub struct Node {
     pub end_ns: u64,
     /// The error's type or message, if the span failed.
     pub error: Option<String>,
+    /// Whether the instrumentation set the status to OK itself; most leave it unset.
+    pub said_ok: bool,
     /// Fields and facts by name.
     pub findings: Findings,
     /// Attributes were dropped, so that what is absent may have been there.
@@ -149,8 +151,10 @@ pub struct Trace {
     pub root: Option<usize>,
     /// Logical model calls, by start; wrappers and duplicates left out.
     pub model_calls: Vec<ModelCall>,
-    /// Attempts that are spans of their own and were retried, by span.
-    pub retried: Option<Vec<usize>>,
+    /// Attempts that are spans of their own and were tried again, by start; empty when no attempt is a span of its own.
+    pub retried: Vec<usize>,
+    /// Whether the instrumentation exports no span for a model call that fails, and the request failed.
+    pub may_lack_calls: bool,
     /// Tools that ran, by start.
     pub tool_calls: Vec<ToolCall>,
     /// Searches, by start.
@@ -186,9 +190,36 @@ impl Trace {
         &self.nodes[call.node]
     }
 
-    /// Whether spans were lost: one besides the root names a parent that was never exported.
+    /// Whether spans were lost: one besides the root names a parent that was never exported, or a failed call has none.
     pub fn is_incomplete(&self) -> bool {
-        self.nodes.iter().enumerate().any(|(index, node)| node.orphan && Some(index) != self.root)
+        self.may_lack_calls || self.nodes.iter().enumerate().any(|(index, node)| node.orphan && Some(index) != self.root)
+    }
+
+    /// Every span after its parent, whatever their times say.
+    pub fn parents_first(&self) -> Vec<usize> {
+        let mut order = Vec::with_capacity(self.nodes.len());
+        let mut listed = vec![false; self.nodes.len()];
+        let mut path = Vec::new();
+        for start in 0..self.nodes.len() {
+            let mut next = Some(start);
+            while let Some(index) = next.filter(|index| !listed[*index]) {
+                listed[index] = true;
+                path.push(index);
+                next = self.nodes[index].parent;
+            }
+            order.extend(path.drain(..).rev());
+        }
+        order
+    }
+
+    /// For every span its nearest ancestor that has something in common.
+    pub fn nearest_above(&self, is_one: impl Fn(&Node) -> bool) -> Vec<Option<usize>> {
+        let mut nearest = vec![None; self.nodes.len()];
+        for index in self.parents_first() {
+            nearest[index] =
+                self.nodes[index].parent.and_then(|parent| if is_one(&self.nodes[parent]) { Some(parent) } else { nearest[parent] });
+        }
+        nearest
     }
 
     /// Start of the whole request, in nanoseconds since the epoch.
@@ -216,7 +247,12 @@ impl Trace {
         {
             return Some(true);
         }
-        let silent = self.model_calls.iter().any(|call| call.output.is_none() && self.model_node(call).text("finish_reason").is_none());
+        // A call that broke off may have been about to ask for one.
+        let says = |call: &ModelCall| {
+            let node = self.model_node(call);
+            node.text("finish_reason").is_some() || (call.output.is_some() && node.error.is_none())
+        };
+        let silent = !self.model_calls.iter().all(says);
         (!self.model_calls.is_empty() && !silent).then_some(false)
     }
 

@@ -115,10 +115,8 @@ fn model_fields(trace: &mut Trace) {
         }
         put(node, "output", output.text.into(), "output messages");
     }
-    if let Some(retried) = trace.retried.as_ref().map(Vec::len)
-        && let Some(last) = trace.model_calls.last().map(|call| call.node)
-    {
-        put(&mut trace.nodes[last], "retries.count", retried.into(), "one span for each attempt");
+    if let Some(last) = trace.model_calls.last().map(|call| call.node).filter(|_| !trace.retried.is_empty()) {
+        put(&mut trace.nodes[last], "retries.count", trace.retried.len().into(), "one span for each attempt");
     }
 }
 

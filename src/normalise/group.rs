@@ -1,9 +1,8 @@
-//! Which spans are one request, and which of its model spans are one call.
+//! Which spans and log records are one request.
 
-use crate::mapping::{Kind, Mapping};
-use crate::otlp::Span;
-use crate::trace::{Node, Trace};
-use std::collections::{BTreeMap, HashMap};
+use crate::mapping::Mapping;
+use crate::otlp::{LogRecord, Span};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// The spans without those that were sent twice; of two versions the later, fuller one is kept.
 pub(super) fn without_duplicates(spans: Vec<Span>) -> (Vec<Span>, Vec<String>) {
@@ -33,12 +32,11 @@ pub(super) fn without_duplicates(spans: Vec<Span>) -> (Vec<Span>, Vec<String>) {
 pub(super) fn by_request<'a>(spans: &'a [Span], mapping: &Mapping) -> Vec<Vec<&'a Span>> {
     let mut groups = Groups::default();
     let mut by_request_id: HashMap<String, &str> = HashMap::new();
+    let known: HashSet<&str> = spans.iter().map(|span| span.trace_id.as_str()).collect();
     for span in spans {
         groups.add(&span.trace_id);
-        for link in &span.links {
-            if spans.iter().any(|other| other.trace_id == link.trace_id) {
-                groups.join(&span.trace_id, &link.trace_id);
-            }
+        for link in span.links.iter().filter(|link| known.contains(link.trace_id.as_str())) {
+            groups.join(&span.trace_id, &link.trace_id);
         }
         let kind = crate::mapping::kind(span);
         let found = mapping.findings_of(span, kind, "request.id");
@@ -65,31 +63,56 @@ fn sorted(mut members: Vec<&Span>) -> Vec<&Span> {
 
 /// A caller's trace may hold several requests to one server: each server span without a parent here is a request of its own.
 fn by_server_root(members: Vec<&Span>) -> Vec<Vec<&Span>> {
-    let parents: HashMap<&str, Option<&str>> = members.iter().map(|span| (span.span_id.as_str(), span.parent.as_deref())).collect();
-    let is_root = |span: &&&Span| span.parent.as_deref().is_none_or(|parent| !parents.contains_key(parent));
-    let servers: Vec<&str> = members.iter().filter(is_root).filter(|span| span.kind == 2).map(|span| span.span_id.as_str()).collect();
-    if servers.len() < 2 {
-        return vec![members];
-    }
-    let mut split: BTreeMap<&str, Vec<&Span>> = BTreeMap::new();
-    for span in members {
-        let root = top(&parents, &span.span_id);
+    let by_id: HashMap<&str, usize> = members.iter().enumerate().map(|(index, span)| (span.span_id.as_str(), index)).collect();
+    let parent = |index: usize| members[index].parent.as_deref().and_then(|parent| by_id.get(parent)).copied();
+    let servers: Vec<usize> = (0..members.len()).filter(|index| members[*index].kind == 2 && parent(*index).is_none()).collect();
+    let Some(first) = servers.first().filter(|_| servers.len() > 1) else { return vec![members] };
+    let mut split: BTreeMap<usize, Vec<&Span>> = servers.iter().map(|server| (*server, Vec::new())).collect();
+    for (index, top) in tops(members.len(), parent).into_iter().enumerate() {
         // What hangs below no server belongs to the first one: it was not exported whole.
-        let owner = servers.iter().find(|server| **server == root).unwrap_or(&servers[0]);
-        split.entry(owner).or_default().push(span);
+        let owner = if split.contains_key(&top) { top } else { *first };
+        split.entry(owner).or_default().push(members[index]);
     }
     split.into_values().collect()
 }
 
-fn top<'a>(parents: &HashMap<&'a str, Option<&'a str>>, id: &'a str) -> &'a str {
-    let mut current = id;
-    for _ in 0..parents.len() {
-        match parents.get(current).copied().flatten() {
-            Some(parent) if parents.contains_key(parent) => current = parent,
-            _ => break,
+/// The topmost ancestor of each span; a cycle's is any of its members.
+fn tops(count: usize, parent: impl Fn(usize) -> Option<usize>) -> Vec<usize> {
+    let mut tops: Vec<Option<usize>> = vec![None; count];
+    for start in 0..count {
+        let mut path = vec![start];
+        let mut current = start;
+        while tops[current].is_none()
+            && let Some(next) = parent(current)
+        {
+            // Marked while the path is walked, so that a cycle ends it.
+            tops[current] = Some(current);
+            path.push(next);
+            current = next;
+        }
+        let top = tops[current].unwrap_or(current);
+        path.into_iter().for_each(|index| tops[index] = Some(top));
+    }
+    tops.into_iter().enumerate().map(|(index, top)| top.unwrap_or(index)).collect()
+}
+
+/// The log records of each request: those of its spans; one without a known span goes to the first request of its trace.
+pub(super) fn logs<'a>(groups: &[Vec<&Span>], logs: &'a [LogRecord]) -> Vec<Vec<&'a LogRecord>> {
+    let mut of_span: HashMap<(&str, &str), usize> = HashMap::new();
+    let mut of_trace: HashMap<&str, usize> = HashMap::new();
+    for (group, span) in groups.iter().enumerate().flat_map(|(group, members)| members.iter().map(move |span| (group, span))) {
+        of_span.insert((&span.trace_id, &span.span_id), group);
+        of_trace.entry(&span.trace_id).or_insert(group);
+    }
+    let mut shares: Vec<Vec<&LogRecord>> = vec![Vec::new(); groups.len()];
+    for log in logs {
+        let Some(trace) = log.trace_id.as_deref() else { continue };
+        let by_span = log.span_id.as_deref().and_then(|span| of_span.get(&(trace, span)));
+        if let Some(group) = by_span.or_else(|| of_trace.get(trace)) {
+            shares[*group].push(log);
         }
     }
-    current
+    shares
 }
 
 #[derive(Default)]
@@ -102,15 +125,17 @@ impl Groups {
         self.parent.entry(trace.to_string()).or_insert_with(|| trace.to_string());
     }
 
-    fn root(&self, trace: &str) -> String {
-        let mut current = trace;
-        while let Some(next) = self.parent.get(current) {
-            if next == current {
-                break;
-            }
-            current = next;
+    /// The group's name; the way to it is shortened for the next one who asks.
+    fn root(&mut self, trace: &str) -> String {
+        let mut path = Vec::new();
+        let mut current = trace.to_string();
+        while let Some(next) = self.parent.get(&current).filter(|next| **next != current).cloned() {
+            path.push(std::mem::replace(&mut current, next));
         }
-        current.to_string()
+        for below in path {
+            self.parent.insert(below, current.clone());
+        }
+        current
     }
 
     fn join(&mut self, one: &str, other: &str) {
@@ -122,82 +147,4 @@ impl Groups {
             self.parent.insert(high, low);
         }
     }
-}
-
-/// The logical model calls among the model spans.
-pub(super) struct Leaves {
-    /// The span of each call, by start.
-    pub(super) calls: Vec<usize>,
-    /// Spans that are attempts which failed and were tried again; none when no attempt is a span of its own.
-    pub(super) retried: Option<Vec<usize>>,
-}
-
-/// Model spans less wrappers, less the second span of two instrumentations, less attempts that were tried again.
-pub(super) fn model_calls(trace: &mut Trace) -> Leaves {
-    let mut calls: Vec<usize> = Vec::new();
-    let models: Vec<usize> = (0..trace.nodes.len()).filter(|index| trace.nodes[*index].kind == Kind::Model).collect();
-    for index in models {
-        match calls.iter().find(|kept| same_call(trace, **kept, index)).copied() {
-            Some(kept) => merge(trace, kept, index),
-            None => calls.push(index),
-        }
-    }
-    let attempts = retried(trace, &calls);
-    calls.retain(|call| !attempts.contains(call));
-    Leaves { calls, retried: (!attempts.is_empty()).then_some(attempts) }
-}
-
-/// Whether two model spans tell of one call: nested, or of one response, or beside each other at the same time by two instrumentations.
-fn same_call(trace: &Trace, kept: usize, index: usize) -> bool {
-    let (one, other) = (&trace.nodes[kept], &trace.nodes[index]);
-    if is_above(trace, kept, index) {
-        return true;
-    }
-    if let (Some(a), Some(b)) = (one.text("response.id"), other.text("response.id")) {
-        return a == b && one.convention != other.convention;
-    }
-    one.parent == other.parent && one.convention != other.convention && overlap(one, other) > 0.9
-}
-
-fn is_above(trace: &Trace, above: usize, index: usize) -> bool {
-    let mut next = trace.nodes[index].parent;
-    while let Some(parent) = next {
-        if parent == above {
-            return true;
-        }
-        next = trace.nodes[parent].parent;
-    }
-    false
-}
-
-fn overlap(one: &Node, other: &Node) -> f64 {
-    let shared = one.end_ns.min(other.end_ns).saturating_sub(one.start_ns.max(other.start_ns));
-    let longer = (one.end_ns.saturating_sub(one.start_ns)).max(other.end_ns.saturating_sub(other.start_ns));
-    if longer == 0 { 0.0 } else { shared as f64 / longer as f64 }
-}
-
-/// What only the second span says is kept on the first.
-fn merge(trace: &mut Trace, kept: usize, index: usize) {
-    let extra = trace.nodes[index].findings.clone();
-    for (name, found) in extra {
-        trace.nodes[kept].findings.entry(name).or_insert(found);
-    }
-    let error = trace.nodes[index].error.clone();
-    let node = &mut trace.nodes[kept];
-    node.error = node.error.take().or(error);
-}
-
-/// Failed model spans directly followed by a sibling that asks the same: attempts, where each is a span of its own.
-fn retried(trace: &Trace, calls: &[usize]) -> Vec<usize> {
-    let asks = |index: usize| trace.nodes[index].findings.get("messages.input").map(|found| &found.value);
-    let mut attempts = Vec::new();
-    for pair in calls.windows(2) {
-        let (first, second) = (&trace.nodes[pair[0]], &trace.nodes[pair[1]]);
-        let same = first.parent == second.parent && first.convention == second.convention && first.name == second.name;
-        let again = asks(pair[0]).is_some() && asks(pair[0]) == asks(pair[1]);
-        if same && again && first.error.is_some() && first.end_ns <= second.start_ns {
-            attempts.push(pair[0]);
-        }
-    }
-    attempts
 }

@@ -6,17 +6,27 @@ use crate::mapping::{self, Found};
 use crate::otlp::LogRecord;
 use crate::trace::Trace;
 use serde_json::Value;
+use std::collections::HashMap;
+
+/// Where a record belongs.
+struct Place {
+    node: Option<usize>,
+    call: Option<usize>,
+}
 
 /// Joins the records of the trace's spans: messages, choices, scores, feedback, reviews.
-pub(super) fn join(trace: &mut Trace, logs: &[LogRecord]) {
-    let mut ordered: Vec<&LogRecord> = logs.iter().filter(|log| belongs(trace, log)).collect();
+pub(super) fn join(trace: &mut Trace, logs: &[&LogRecord]) {
+    let mut ordered = logs.to_vec();
     ordered.sort_by_key(|log| log.time_ns);
+    let nodes: HashMap<String, usize> = trace.nodes.iter().enumerate().map(|(index, node)| (node.span_id.clone(), index)).collect();
+    let calls: HashMap<usize, usize> = trace.model_calls.iter().enumerate().map(|(index, call)| (call.node, index)).collect();
     for log in ordered {
-        let node = trace.nodes.iter().position(|node| Some(node.span_id.as_str()) == log.span_id.as_deref());
+        let node = log.span_id.as_deref().and_then(|span| nodes.get(span)).copied();
+        let place = Place { node, call: node.and_then(|node| calls.get(&node)).copied() };
         match log.event_name.as_deref().unwrap_or_default() {
-            "gen_ai.choice" => choice(trace, node, log),
-            "gen_ai.client.inference.operation.details" => details(trace, node, log),
-            name if name.starts_with("gen_ai.") && name.ends_with(".message") => input_message(trace, node, log, name),
+            "gen_ai.choice" => choice(trace, &place, log),
+            "gen_ai.client.inference.operation.details" => details(trace, &place, log),
+            name if name.starts_with("gen_ai.") && name.ends_with(".message") => input_message(trace, &place, log, name),
             "gen_ai.evaluation.result" => evaluation(trace, log),
             "app.user_feedback" => feedback(trace, log),
             _ => {}
@@ -24,27 +34,18 @@ pub(super) fn join(trace: &mut Trace, logs: &[LogRecord]) {
     }
 }
 
-fn belongs(trace: &Trace, log: &LogRecord) -> bool {
-    log.trace_id.as_deref().is_some_and(|id| trace.nodes.iter().any(|node| node.trace_id == id))
-}
-
-fn call_of(trace: &Trace, node: Option<usize>) -> Option<usize> {
-    let node = node?;
-    trace.model_calls.iter().position(|call| call.node == node)
-}
-
 fn set(trace: &mut Trace, node: usize, name: &'static str, value: Value, key: &str) {
     trace.nodes[node].findings.entry(name).or_insert(Found { value, key: key.to_string(), rank: usize::MAX });
 }
 
-fn choice(trace: &mut Trace, node: Option<usize>, log: &LogRecord) {
+fn choice(trace: &mut Trace, place: &Place, log: &LogRecord) {
     let body = log.body.to_json();
     if let Some(reason) = body.get("finish_reason").and_then(Value::as_str)
-        && let Some(node) = node
+        && let Some(node) = place.node
     {
         set(trace, node, "finish_reason", finish::canonical(reason).into(), "gen_ai.choice/finish_reason");
     }
-    if let (Some(call), Some(said)) = (call_of(trace, node), body.get("message")) {
+    if let (Some(call), Some(said)) = (place.call, body.get("message")) {
         // Without content capture the message holds a role and nothing else.
         let message = message::list(said).into_iter().next();
         if said.get("content").is_some() || said.get("tool_calls").is_some() {
@@ -53,8 +54,8 @@ fn choice(trace: &mut Trace, node: Option<usize>, log: &LogRecord) {
     }
 }
 
-fn details(trace: &mut Trace, node: Option<usize>, log: &LogRecord) {
-    let Some(call) = call_of(trace, node) else { return };
+fn details(trace: &mut Trace, place: &Place, log: &LogRecord) {
+    let Some(call) = place.call else { return };
     let named = |name: &str| log.attributes.iter().find(|(key, _)| key == name).and_then(|(_, value)| mapping::json(value));
     if let Some(input) = named("gen_ai.input.messages")
         && trace.model_calls[call].input.is_empty()
@@ -68,8 +69,8 @@ fn details(trace: &mut Trace, node: Option<usize>, log: &LogRecord) {
     }
 }
 
-fn input_message(trace: &mut Trace, node: Option<usize>, log: &LogRecord, name: &str) {
-    let Some(call) = call_of(trace, node) else { return };
+fn input_message(trace: &mut Trace, place: &Place, log: &LogRecord, name: &str) {
+    let Some(call) = place.call else { return };
     let body = log.body.to_json();
     let mut message = message::list(&Value::Array(vec![body.clone()])).into_iter().next().unwrap_or_default();
     message.role = name.trim_start_matches("gen_ai.").trim_end_matches(".message").to_string();

@@ -1,12 +1,16 @@
 //! Telemetry against the wire: what it hides, and what it says wrongly.
 
-use super::{Hidden, Request, told_outcome, wire_finish, wire_outcome};
-use crate::trace::{Node, Trace};
+use super::outcome::{finish_of, of_wire, told};
+use super::{Hidden, Request, micro};
+use crate::mapping::Kind;
+use crate::signal::Datum;
+use crate::trace::{ModelCall, Node, Trace};
 use crate::verdict::Contradiction;
+use crate::wire::call::Attempt;
 use crate::wire::summary::{LogicalCall, Summary};
 use serde_json::Value;
 
-/// A told time to the first token is wrong, not merely measured elsewhere, beyond this many seconds and twice the wire's.
+/// A told time to the first token is wrong, not merely measured elsewhere, if it differs by this many seconds and twofold.
 const FIRST_TOKEN_SLACK: f64 = 0.5;
 
 #[derive(Default)]
@@ -28,12 +32,14 @@ impl Findings {
 }
 
 /// Compares the telemetry of a request with its wire, where it has both.
-pub(super) fn compare(request: &mut Request) {
+pub(super) fn compare(request: &mut Request, pairs: &[Option<usize>]) {
     let (Some(trace), Some(wire)) = (&request.trace, &request.wire) else { return };
     let mut findings = Findings::default();
     compare_retries(trace, wire, &mut findings);
-    for (call, node) in pairs(trace, wire) {
-        compare_call(call, node, &mut findings);
+    for (call, told) in wire.calls.iter().zip(pairs) {
+        if let Some(told) = told.and_then(|told| trace.model_calls.get(told)) {
+            compare_call(call, told, trace, &mut findings);
+        }
     }
     compare_refusals(trace, wire, &mut findings);
     compare_arguments(trace, wire, &mut findings);
@@ -42,40 +48,35 @@ pub(super) fn compare(request: &mut Request) {
     request.contradictions = findings.contradictions;
 }
 
-/// Calls with their spans: by response id, else by order where their numbers agree.
-fn pairs<'a>(trace: &'a Trace, wire: &'a Summary) -> Vec<(&'a LogicalCall, &'a Node)> {
-    let nodes: Vec<&Node> = trace.model_calls.iter().map(|call| trace.model_node(call)).collect();
-    let by_id = |call: &LogicalCall| {
-        let id = call.last().response_id.as_deref()?;
-        nodes.iter().find(|node| node.text("response.id") == Some(id)).copied()
-    };
-    let by_order = nodes.len() == wire.calls.len();
-    let pair = |(index, call)| by_id(call).or_else(|| by_order.then(|| nodes[index])).map(|node| (call, node));
-    wire.calls.iter().enumerate().filter_map(pair).collect()
-}
-
 fn compare_retries(trace: &Trace, wire: &Summary, findings: &mut Findings) {
     let told: Vec<f64> = trace.nodes.iter().filter_map(|node| node.number("retries.count")).collect();
     let (sum, known) = (told.iter().sum::<f64>(), wire.retries());
     if told.is_empty() && known > 0 {
         findings.hide("retries.count", known);
     } else if !told.is_empty() && sum != known as f64 {
-        findings.contradict("retries.count", sum, known);
+        findings.contradict("retries.count", number(sum), known);
     }
 }
 
-fn compare_call(call: &LogicalCall, node: &Node, findings: &mut Findings) {
-    let last = call.last();
-    compare_finish(node, wire_finish(last), findings);
+fn compare_call(call: &LogicalCall, told: &ModelCall, trace: &Trace, findings: &mut Findings) {
+    let (last, node) = (call.last(), trace.model_node(told));
+    compare_finish(node, finish_of(last), findings);
+    compare_text(node, "model.requested", last.model_requested.as_deref(), findings);
     compare_text(node, "model.responded", last.model_responded.as_deref(), findings);
     compare_number(node, "usage.input_tokens", last.usage.input, findings);
     compare_number(node, "usage.output_tokens", last.usage.output, findings);
-    let Some(known) = last.first_token else { return };
-    match node.number("latency.first_token") {
-        Some(told) if told > known + FIRST_TOKEN_SLACK && told > 2.0 * known => findings.contradict("latency.first_token", told, known),
-        Some(_) => {}
-        None => findings.hide("latency.first_token", known),
+    compare_first_token(node, last.first_token.map(micro), findings);
+    compare_tools(told, node, last, findings);
+    // Most leave the status unset; one that says OK of an answer that never came whole is wrong.
+    if node.said_ok && last.failed() {
+        findings.contradict("error.type", "OK", failure(last));
     }
+}
+
+/// What went wrong with an attempt: the provider's word, else how its stream ended.
+fn failure(attempt: &Attempt) -> String {
+    let error = attempt.error.as_ref().map(|error| error.kind.clone());
+    error.or_else(|| attempt.end.map(|end| end.word().to_string())).unwrap_or_else(|| "unanswered".into())
 }
 
 /// A span that says it does not know, or that the call broke off, says nothing wrong.
@@ -100,8 +101,28 @@ fn compare_text(node: &Node, field: &str, known: Option<&str>, findings: &mut Fi
 fn compare_number(node: &Node, field: &str, known: Option<u64>, findings: &mut Findings) {
     match (node.number(field), known) {
         (None, Some(known)) => findings.hide(field, known),
-        (Some(told), Some(known)) if told != known as f64 => findings.contradict(field, told, known),
+        (Some(told), Some(known)) if told != known as f64 => findings.contradict(field, number(told), known),
         _ => {}
+    }
+}
+
+fn compare_first_token(node: &Node, known: Option<f64>, findings: &mut Findings) {
+    let Some(known) = known else { return };
+    match node.number("latency.first_token") {
+        None => findings.hide("latency.first_token", known),
+        Some(told) if (told - known).abs() > FIRST_TOKEN_SLACK && told.max(known) > 2.0 * told.min(known) => {
+            findings.contradict("latency.first_token", told, known);
+        }
+        Some(_) => {}
+    }
+}
+
+/// Tools that were asked for, where neither messages nor a finish reason tell of them.
+fn compare_tools(told: &ModelCall, node: &Node, attempt: &Attempt, findings: &mut Findings) {
+    let names: Vec<&str> = attempt.tool_calls.iter().map(|call| call.name.as_str()).collect();
+    let told = told.output.as_ref().is_some_and(|output| !output.tool_requests.is_empty());
+    if !names.is_empty() && !told && !node.findings.contains_key("tool.requested") {
+        findings.hide("tool.requested", names);
     }
 }
 
@@ -127,9 +148,23 @@ fn compare_arguments(trace: &Trace, wire: &Summary, findings: &mut Findings) {
     }
 }
 
+/// An end that is no success: told as one it is contradicted, and hidden where neither application nor any span says so.
 fn compare_outcome(trace: &Trace, wire: &Summary, findings: &mut Findings) {
-    let known = wire_outcome(Some(wire)).filter(|word| *word != "success");
-    if let (Some("success"), Some(known)) = (told_outcome(trace), known) {
-        findings.contradict("outcome", "success", known);
+    let Some(known) = of_wire(Some(wire)).filter(|word| *word != "success") else { return };
+    match told(trace) {
+        Some("success") => findings.contradict("outcome", "success", known),
+        None if !says_that_it_failed(trace) => findings.hide("outcome", known),
+        _ => {}
     }
+}
+
+fn says_that_it_failed(trace: &Trace) -> bool {
+    let finish = trace.model_calls.last().and_then(|call| trace.model_node(call).text("finish_reason"));
+    let cut = finish.is_some_and(|reason| !matches!(reason, "stop" | "tool_call"));
+    cut || trace.nodes.iter().any(|node| node.error.is_some() && node.kind != Kind::Tool)
+}
+
+/// A count without a fraction is written as one.
+fn number(number: f64) -> Value {
+    Datum::Number(number).to_json()
 }

@@ -1,9 +1,12 @@
 //! Stages: where the time of a request went, each moment counted once.
 
+use super::sweep::{self, Sweep};
 use super::{Request, micro};
 use crate::mapping::Kind;
+use crate::signal::Signals;
 use crate::trace::{Node, Trace};
 use serde::Serialize;
+use std::collections::HashSet;
 
 /// One bar of the waterfall.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -34,7 +37,7 @@ fn word(kind: Kind) -> Option<&'static str> {
 /// The stages of a trace, by start; attempts that were tried again are shown too.
 pub(super) fn of(trace: &Trace) -> Vec<Stage> {
     let begin = trace.start_ns();
-    let calls: Vec<usize> = trace.model_calls.iter().map(|call| call.node).chain(trace.retried.iter().flatten().copied()).collect();
+    let calls: HashSet<usize> = trace.model_calls.iter().map(|call| call.node).chain(trace.retried.iter().copied()).collect();
     let shown = |index: &usize| trace.nodes[*index].kind != Kind::Model || calls.contains(index);
     (0..trace.nodes.len()).filter(shown).filter_map(|index| stage(&trace.nodes[index], begin)).collect()
 }
@@ -51,94 +54,90 @@ fn stage(node: &Node, begin: u64) -> Option<Stage> {
     })
 }
 
-/// Exclusive times: cut at every span's boundary, each slice given to the innermost active span; they sum to the total.
-pub(super) fn measure(request: &mut Request) {
+/// Where the time of a request went, in nanoseconds; each moment of the root's time is counted once.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+struct Times {
+    model: u64,
+    tools: u64,
+    retrieval: u64,
+    retries: u64,
+}
+
+/// Exclusive times: each moment belongs to the innermost span that runs; what is left of the total is the gap, so that
+/// they sum to it.
+pub(super) fn measure(request: &Request, pairs: &[Option<usize>], signals: &mut Signals) {
     let Some(trace) = &request.trace else { return };
     let Some(root) = trace.root_node().filter(|root| root.duration().is_some()) else { return };
-    let (mut model, mut tools, mut retrieval, mut gap) = (0u64, 0u64, 0u64, 0u64);
-    for (length, kind) in slices(trace, root) {
-        match kind {
-            Kind::Model => model += length,
-            Kind::Tool => tools += length,
-            Kind::Retrieval | Kind::Rerank | Kind::Embedding => retrieval += length,
-            _ => gap += length,
+    let sweep = sweep::of(trace, root);
+    let times = sum(trace, &sweep);
+    let inside = retries_inside(request, pairs, &sweep.exclusive).map(|nanos| nanos.min(times.model));
+    let retries = inside.map(|inside| times.retries + inside);
+    // Whole microseconds, rounded down, so that no part is left for the gap to take back.
+    let whole = |nanos: u64| nanos / 1000;
+    let total = (root.end_ns - root.start_ns + 500) / 1000;
+    let (tools, retrieval) = (whole(times.tools), whole(times.retrieval));
+    let (model, again) = (whole(times.model - inside.unwrap_or(0)), whole(retries.unwrap_or(0)));
+    let seconds = |micros: u64| micro(micros as f64 / 1e6);
+    signals.set_number("latency.total", Some(seconds(total)));
+    signals.set_number("latency.model", Some(seconds(model)));
+    signals.set_number("latency.tools", Some(seconds(tools)));
+    signals.set_number("latency.retrieval", Some(seconds(retrieval)));
+    signals.set_number("latency.retries", retries.map(|_| seconds(again)));
+    signals.set_number("latency.gap", Some(seconds(total.saturating_sub(model + again + tools + retrieval))));
+}
+
+fn sum(trace: &Trace, sweep: &Sweep) -> Times {
+    let mut times = Times { retries: sweep.waits, ..Times::default() };
+    let mut again = vec![false; trace.nodes.len()];
+    trace.retried.iter().for_each(|index| again[*index] = true);
+    for (index, owner) in owners(trace).into_iter().enumerate() {
+        let nanos = sweep.exclusive[index];
+        let Some(owner) = owner else { continue };
+        match trace.nodes[owner].kind {
+            _ if again[owner] => times.retries += nanos,
+            Kind::Model => times.model += nanos,
+            Kind::Tool => times.tools += nanos,
+            Kind::Retrieval | Kind::Rerank | Kind::Embedding => times.retrieval += nanos,
+            _ => {}
         }
     }
-    let seconds = |nanos: u64| micro(nanos as f64 / 1e9);
-    let retries = retry_time(request).map(|time| time.min(seconds(model)));
-    request.signals.set_number("latency.model", Some(micro(seconds(model) - retries.unwrap_or(0.0))));
-    request.signals.set_number("latency.tools", Some(seconds(tools)));
-    request.signals.set_number("latency.retrieval", Some(seconds(retrieval)));
-    request.signals.set_number("latency.gap", Some(seconds(gap)));
-    request.signals.set_number("latency.retries", retries.map(micro));
+    times
 }
 
-/// Slices of the root's time with the kind of the innermost active span; of several, the one that ends last.
-fn slices(trace: &Trace, root: &Node) -> Vec<(u64, Kind)> {
-    let timed = trace.nodes.iter().enumerate().filter(|(index, node)| Some(*index) != trace.root && node.start_ns > 0);
-    let clipped = timed.map(|(index, node)| (index, node.start_ns.max(root.start_ns), node.end_ns.min(root.end_ns)));
-    let mut waiting: Vec<(usize, u64, u64)> = clipped.filter(|(_, start, end)| start < end).collect();
-    let mut cuts: Vec<u64> = waiting.iter().flat_map(|(_, start, end)| [*start, *end]).chain([root.start_ns, root.end_ns]).collect();
-    cuts.sort_unstable();
-    cuts.dedup();
-    waiting.sort_by_key(|span| std::cmp::Reverse(span.1));
-    let mut active: Vec<(usize, u64, u64)> = Vec::new();
-    let mut slices = Vec::with_capacity(cuts.len());
-    for pair in cuts.windows(2) {
-        while waiting.last().is_some_and(|span| span.1 <= pair[0]) {
-            active.extend(waiting.pop());
-        }
-        active.retain(|span| span.2 > pair[0]);
-        slices.push((pair[1] - pair[0], innermost(trace, &active)));
+/// The stage that a span's own time belongs to: a plain span inside a stage, as an HTTP request inside a model call, is
+/// part of it; an agent and what it does by itself is none's.
+fn owners(trace: &Trace) -> Vec<Option<usize>> {
+    let mut owners = vec![None; trace.nodes.len()];
+    for index in trace.parents_first() {
+        let node = &trace.nodes[index];
+        owners[index] = match node.kind {
+            kind if word(kind).is_some() => Some(index),
+            Kind::Agent => None,
+            _ => node.parent.and_then(|parent| owners[parent]),
+        };
     }
-    slices
+    owners
 }
 
-fn innermost(trace: &Trace, active: &[(usize, u64, u64)]) -> Kind {
-    let has_active_child = |index: usize| active.iter().any(|(other, ..)| trace.nodes[*other].parent == Some(index));
-    let leaf = active.iter().filter(|(index, ..)| !has_active_child(*index)).max_by_key(|(index, _, end)| (*end, *index));
-    leaf.map_or(Kind::Other, |(index, ..)| stage_kind(trace, *index))
-}
-
-/// A plain span inside a stage, as an HTTP request inside a model call, is part of that stage.
-fn stage_kind(trace: &Trace, index: usize) -> Kind {
-    let mut next = Some(index);
-    while let Some(current) = next {
-        let kind = trace.nodes[current].kind;
-        if word(kind).is_some() {
-            return kind;
-        }
-        if kind == Kind::Agent {
-            return Kind::Other;
-        }
-        next = trace.nodes[current].parent;
-    }
-    Kind::Other
-}
-
-/// Seconds that retries took, waiting included: what a model span lasted beyond the attempt that counted, or spans that failed.
-fn retry_time(request: &Request) -> Option<f64> {
+/// Nanoseconds that retries took inside of model spans, waiting included: what a span lasted beyond the attempt that
+/// counted; none when nothing says.
+fn retries_inside(request: &Request, pairs: &[Option<usize>], exclusive: &[u64]) -> Option<u64> {
     let trace = request.trace.as_ref()?;
-    if let Some(retried) = &trace.retried {
-        return Some(spans_with_waits(trace, retried));
+    if !trace.retried.is_empty() {
+        return Some(0);
     }
-    let wire = request.wire.as_ref()?;
-    if wire.retries() == 0 {
-        return Some(0.0);
-    }
-    if wire.calls.len() != trace.model_calls.len() {
-        return wire.wasted();
-    }
-    let pairs = wire.calls.iter().zip(&trace.model_calls).filter(|(call, _)| call.attempts.len() > 1);
-    pairs.map(|(call, told)| Some((trace.model_node(told).duration()? - call.last().total?).max(0.0))).sum()
-}
-
-fn spans_with_waits(trace: &Trace, retried: &[usize]) -> f64 {
-    let starts =
-        |end: u64| trace.nodes.iter().filter(move |node| node.kind == Kind::Model && node.start_ns >= end).map(|node| node.start_ns).min();
-    let lasted = |index: &usize| {
-        let node = &trace.nodes[*index];
-        starts(node.end_ns).unwrap_or(node.end_ns).saturating_sub(node.start_ns) as f64 / 1e9
+    let Some(wire) = request.wire.as_ref() else {
+        let told: Vec<f64> = trace.nodes.iter().filter_map(|node| node.number("retries.count")).collect();
+        return (!told.is_empty() && told.iter().all(|count| *count == 0.0)).then_some(0);
     };
-    retried.iter().map(lasted).sum()
+    let nanos = |seconds: f64| (seconds.max(0.0) * 1e9) as u64;
+    let mut total = 0;
+    for (place, call) in wire.calls.iter().enumerate().filter(|(_, call)| call.attempts.len() > 1) {
+        let Some(told) = pairs.get(place).copied().flatten() else { return wire.wasted().map(nanos) };
+        let index = trace.model_calls[told].node;
+        let node = &trace.nodes[index];
+        let beyond = node.end_ns.saturating_sub(node.start_ns).saturating_sub(nanos(call.last().total?));
+        total += beyond.min(exclusive[index]);
+    }
+    Some(total)
 }

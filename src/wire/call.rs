@@ -74,6 +74,8 @@ pub struct ProviderError {
 pub struct Attempt {
     /// The exchange's place in its file.
     pub seq: u64,
+    /// When the request arrived, in nanoseconds since 1970, where the file says.
+    pub began_ns: Option<u64>,
     /// The API.
     pub api: Api,
     /// The model that was asked for.
@@ -155,6 +157,7 @@ impl Attempt {
         let streamed = body.get("stream").and_then(Value::as_bool).unwrap_or(false);
         Some(Self {
             seq: exchange.seq,
+            began_ns: exchange.at.as_deref().and_then(nanos),
             model_requested: body.get("model").and_then(Value::as_str).map(str::to_string),
             model_responded: answer.model.filter(|model| !model.is_empty()),
             response_id: answer.id.filter(|id| !id.is_empty()),
@@ -217,6 +220,11 @@ impl Attempt {
     pub fn refused(&self) -> bool {
         self.refusal.is_some() || self.finish.as_deref() == Some("refusal")
     }
+}
+
+fn nanos(at: &str) -> Option<u64> {
+    let time = chrono::DateTime::parse_from_rfc3339(at.trim()).ok()?;
+    u64::try_from(time.timestamp_nanos_opt()?).ok()
 }
 
 fn answer(api: &Api, response: &Response) -> Answer {

@@ -27,26 +27,22 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Groups attempts to calls: a retry asks the same again after a failure.
+    /// Groups attempts to calls: a retry asks the same again after a failure or a cut-off answer.
     pub fn of<'a>(exchanges: impl IntoIterator<Item = &'a Exchange>) -> Self {
         let mut calls: Vec<LogicalCall> = Vec::new();
-        let mut open: HashMap<String, usize> = HashMap::new();
+        let mut open: HashMap<String, Vec<usize>> = HashMap::new();
         for exchange in exchanges {
             let Some(attempt) = Attempt::of(exchange) else { continue };
-            let key = canonical::json(&exchange.request.body);
-            let failed = attempt.failed();
-            let index = match open.remove(&key) {
-                Some(index) => {
-                    calls[index].attempts.push(attempt);
-                    index
-                }
-                None => {
-                    calls.push(LogicalCall { attempts: vec![attempt] });
-                    calls.len() - 1
-                }
-            };
-            if failed {
-                open.insert(key, index);
+            let waiting = open.entry(canonical::json(&exchange.request.body)).or_default();
+            let again = attempt.failed() || attempt.finish.is_none();
+            let place = place(&calls, waiting, &attempt);
+            let index = place.map_or(calls.len(), |place| waiting.remove(place));
+            match place {
+                Some(_) => calls[index].attempts.push(attempt),
+                None => calls.push(LogicalCall { attempts: vec![attempt] }),
+            }
+            if again {
+                waiting.push(index);
             }
         }
         Self { calls }
@@ -89,6 +85,22 @@ impl Summary {
     }
 }
 
+/// Which of the failed calls that asked the same this attempt tries again: one that was over before it began; of several
+/// the one whose attempts the SDK's own count names, else the one that has waited longest.
+fn place(calls: &[LogicalCall], waiting: &[usize], attempt: &Attempt) -> Option<usize> {
+    let could = |place: &usize| is_over(calls[waiting[*place]].last(), attempt);
+    let counted = |place: &usize| attempt.retry_header == Some(calls[waiting[*place]].attempts.len() as u64);
+    let places = || (0..waiting.len()).filter(could);
+    places().find(counted).or_else(|| places().next())
+}
+
+/// Whether an attempt ended before another began; yes, where no times say otherwise.
+fn is_over(earlier: &Attempt, later: &Attempt) -> bool {
+    let (Some(from), Some(lasted), Some(began)) = (earlier.began_ns, earlier.total, later.began_ns) else { return true };
+    // Recorders round to milliseconds.
+    from + (lasted.max(0.0) * 1e9) as u64 <= began + 2_000_000
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,7 +112,7 @@ mod tests {
         } else {
             serde_json::json!({"error": {"message": "slow down"}})
         };
-        let line = serde_json::json!({"seq": seq, "ms": 10.0, "request": {"method": "POST", "path": "/v1/chat/completions", "body": {"messages": [{"content": content}]}}, "response": {"status": status, "body": body}});
+        let line = serde_json::json!({"seq": seq, "ms": 10.0, "at": format!("2026-03-14T08:00:{:02}Z", seq), "request": {"method": "POST", "path": "/v1/chat/completions", "body": {"messages": [{"content": content}]}}, "response": {"status": status, "body": body}});
         read_line(&line.to_string()).unwrap()
     }
 
@@ -119,5 +131,31 @@ mod tests {
             [chat(1, "a", 500, None), chat(2, "b", 500, None), chat(3, "b", 200, Some("stop")), chat(4, "a", 200, Some("stop"))];
         let summary = Summary::of(&exchanges);
         assert_eq!((summary.calls.len(), summary.retries()), (2, 2));
+    }
+
+    fn at(mut exchange: Exchange, at: &str, retry: &str) -> Exchange {
+        exchange.at = Some(at.into());
+        exchange.request.headers.insert("x-stainless-retry-count".into(), retry.into());
+        exchange
+    }
+
+    #[test]
+    fn two_users_who_ask_the_same_at_once_are_two_calls() {
+        let exchanges = [
+            at(chat(1, "a", 429, None), "2026-03-14T08:00:00.000Z", "0"),
+            at(chat(2, "a", 429, None), "2026-03-14T08:00:00.004Z", "0"),
+            at(chat(3, "a", 429, None), "2026-03-14T08:00:01.000Z", "1"),
+            at(chat(4, "a", 200, Some("stop")), "2026-03-14T08:00:01.004Z", "1"),
+            at(chat(5, "a", 200, Some("stop")), "2026-03-14T08:00:02.000Z", "2"),
+        ];
+        let summary = Summary::of(&exchanges);
+        let attempts: Vec<usize> = summary.calls.iter().map(|call| call.attempts.len()).collect();
+        assert_eq!((attempts, summary.retries()), (vec![3, 2], 3));
+    }
+
+    #[test]
+    fn an_answer_that_was_cut_off_is_asked_for_again() {
+        let exchanges = [chat(1, "a", 200, None), chat(2, "a", 200, Some("stop"))];
+        assert_eq!(Summary::of(&exchanges).retries(), 1);
     }
 }
