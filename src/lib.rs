@@ -16,6 +16,8 @@ pub mod inert;
 
 pub mod canonical;
 
+pub mod token;
+
 pub mod redact;
 
 pub mod disk;
@@ -27,6 +29,8 @@ pub mod wire;
 pub mod egress;
 
 pub mod otlp;
+
+pub mod receiver;
 
 pub mod field;
 
@@ -55,6 +59,8 @@ pub mod check;
 pub mod postmortem;
 
 pub mod project;
+
+pub mod application;
 
 pub mod case;
 

@@ -1,5 +1,7 @@
 //! Every cap of relapse as a number; a file beyond its cap is refused before it is parsed.
 
+use std::time::Duration;
+
 /// Bytes of one YAML file or front matter.
 pub const YAML_BYTES: u64 = 1 << 20;
 /// Bytes of one postmortem, front matter and body.
@@ -24,6 +26,18 @@ pub const DIAGNOSTICS: usize = 100;
 pub const ATTRIBUTE_BYTES: usize = 1 << 20;
 /// Nesting of values inside one attribute.
 pub const ATTRIBUTE_DEPTH: usize = 64;
+/// Bytes of one export request to the OTLP receiver, after decompression.
+pub const EXPORT_BYTES: u64 = 20 << 20;
+/// Bytes of export requests that are kept of one run of an application, after decompression.
+pub const EXPORTS_BYTES: u64 = 64 << 20;
+/// Bytes kept of the beginning, and as many of the end, of each of an application's outputs.
+pub const OUTPUT_BYTES: usize = 1 << 20;
+/// Last lines of an application's output that a report shows when it fails.
+pub const OUTPUT_LINES: usize = 50;
+/// How long an application may take for one case, unless its target says otherwise.
+pub const APPLICATION: Duration = Duration::from_secs(120);
+/// How long an application has between being asked to end and being ended.
+pub const GRACE: Duration = Duration::from_secs(5);
 /// Bytes of one expression.
 pub const EXPRESSION_BYTES: usize = 2000;
 /// `not`, `-` and brackets of one expression: what its parser calls itself for.
@@ -79,6 +93,12 @@ pub const ALL: &[(&str, u64, &str)] = &[
     ("diagnostics kept of one file", DIAGNOSTICS as u64, "diagnostics"),
     ("attribute value", ATTRIBUTE_BYTES as u64, "bytes"),
     ("attribute nesting", ATTRIBUTE_DEPTH as u64, "levels"),
+    ("export request to the receiver, decompressed", EXPORT_BYTES, "bytes"),
+    ("export requests of one run, decompressed", EXPORTS_BYTES, "bytes"),
+    ("application output, beginning and end each", OUTPUT_BYTES as u64, "bytes"),
+    ("lines of a failed application's output", OUTPUT_LINES as u64, "lines"),
+    ("application, one case (default)", APPLICATION.as_secs(), "seconds"),
+    ("application, between asked to end and ended", GRACE.as_secs(), "seconds"),
     ("expression", EXPRESSION_BYTES as u64, "bytes"),
     ("expression nesting", EXPRESSION_NESTING as u64, "levels"),
     ("regular expression, compiled", REGEX_BYTES as u64, "bytes"),

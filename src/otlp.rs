@@ -5,6 +5,7 @@
 //! What real systems write wrongly is read all the same and reported as a [`Diagnostic`]: one bad attribute costs that
 //! attribute, one bad span that span, one bad line that line.
 
+mod body;
 mod context;
 mod diagnostic;
 mod id;
@@ -17,15 +18,18 @@ mod scalar;
 mod source;
 mod span;
 mod value;
+mod write;
 
 use crate::fault::Fault;
 use crate::limit;
+pub use body::{BodyError, Compression, Encoding, read_body};
 pub use diagnostic::{Diagnostic, Severity};
 pub use log::LogRecord;
 pub use reader::Reading;
 pub use span::{Event, Link, Scope, Span, Status};
 use std::io::Read;
 pub use value::{AnyValue, Attributes, get};
+pub use write::to_lines;
 
 /// What one line, document or message held.
 #[derive(Debug, Clone, PartialEq, Default)]

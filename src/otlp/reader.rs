@@ -1,6 +1,7 @@
 //! Reading one file: its framing, what is torn or broken in it, and what it looks like when it holds no telemetry.
 
 use super::Batch;
+use super::body::{BodyError, Encoding};
 use super::context::Context;
 use super::diagnostic::{Diagnostic, Severity};
 use super::json::{self, Broken};
@@ -58,6 +59,24 @@ pub(super) fn read(reader: impl Read, caps: Caps, sink: &mut dyn FnMut(Batch)) -
         ))
         .help("split the file, or keep only the traces of the incident")),
     }
+}
+
+/// Decodes one body whose encoding is known.
+pub(super) fn read_body(bytes: Vec<u8>, encoding: Encoding, caps: Caps) -> Result<(Batch, Reading), BodyError> {
+    let mut kept = Batch::default();
+    let mut sink = |batch: Batch| kept = batch;
+    let mut run = Run { context: Context::default(), caps, sink: &mut sink, reading: Reading::default(), otlp: false, line: 0 };
+    let decoded = match encoding {
+        Encoding::Json => run.decode(&bytes).map_err(|broken| broken.message),
+        Encoding::Protobuf => {
+            run.otlp = true;
+            protobuf::decode(&mut run.context, Bytes::from(bytes)).map_err(|error| error.to_string())
+        }
+    };
+    decoded.map_err(BodyError::Broken)?;
+    run.flush().map_err(|_| BodyError::TooLarge)?;
+    let reading = run.finish().map_err(|fault| BodyError::Broken(fault.message))?;
+    Ok((kept, reading))
 }
 
 /// Why reading stopped before the end.

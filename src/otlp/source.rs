@@ -109,7 +109,7 @@ pub(super) fn is_broken_stream(error: &io::Error) -> bool {
 }
 
 /// The frames of a zstd stream, one after the other.
-struct Frames<R: Read> {
+pub(super) struct Frames<R: Read> {
     source: BufReader<R>,
     decoder: FrameDecoder,
     inside: bool,
@@ -119,7 +119,7 @@ struct Frames<R: Read> {
 const EMPTY_FRAME: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd, 0, 0x58, 1, 0, 0];
 
 impl<R: Read> Frames<R> {
-    fn new(source: R) -> io::Result<Self> {
+    pub(super) fn new(source: R) -> io::Result<Self> {
         let mut decoder = FrameDecoder::new();
         // The window of a decoder's first frame is not checked against its cap of 100 MiB, that of later ones is.
         decoder.init(EMPTY_FRAME).map_err(|error| broken(&error))?;

@@ -1,0 +1,200 @@
+//! What arrived so far, and whether anything is still on its way.
+
+use super::{Refusal, Signal};
+use crate::limit;
+use crate::otlp::{self, BodyError, Compression, Encoding, LogRecord, Reading, Span};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+/// Different refusals that are remembered; a flood of them tells nothing new.
+const REFUSALS: usize = 20;
+/// Oddities of what arrived that are kept.
+const DIAGNOSTICS: usize = 100;
+
+/// What arrived.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Delivery {
+    /// Spans in the order of arrival.
+    pub spans: Vec<Span>,
+    /// Log records in the order of arrival.
+    pub logs: Vec<LogRecord>,
+    /// What was odd about them, up to a hundred.
+    pub diagnostics: Vec<String>,
+    /// What was not taken, and how often.
+    pub refusals: BTreeMap<Refusal, u32>,
+}
+
+impl Delivery {
+    /// Whether no span and no log record arrived.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty() && self.logs.is_empty()
+    }
+}
+
+/// The state that all connections of a receiver share.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    state: Mutex<State>,
+    /// Rings when anything begins, arrives or ends.
+    bell: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    delivery: Delivery,
+    bytes: u64,
+    /// Connections that are open.
+    connections: usize,
+    /// A peer whose connection is awaited.
+    awaited: Option<SocketAddr>,
+    /// Requests that are being read.
+    working: usize,
+}
+
+/// A connection that is open, or a request that is being read; ends when it is dropped.
+#[derive(Debug)]
+pub(super) struct Busy {
+    inbox: Arc<Inbox>,
+    end: fn(&mut State),
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let end = self.end;
+        self.inbox.change(end);
+    }
+}
+
+impl Inbox {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, how: impl FnOnce(&mut State)) {
+        let mut state = self.lock();
+        how(&mut state);
+        drop(state);
+        self.bell.notify_waiters();
+    }
+
+    /// A connection of this peer was accepted.
+    pub(super) fn open(self: &Arc<Self>, peer: SocketAddr) -> Busy {
+        self.change(|state| {
+            state.connections += 1;
+            state.awaited = state.awaited.filter(|awaited| *awaited != peer);
+        });
+        Busy { inbox: Arc::clone(self), end: |state| state.connections = state.connections.saturating_sub(1) }
+    }
+
+    /// A request is being read.
+    pub(super) fn work(self: &Arc<Self>) -> Busy {
+        self.change(|state| state.working += 1);
+        Busy { inbox: Arc::clone(self), end: |state| state.working = state.working.saturating_sub(1) }
+    }
+
+    pub(super) fn refuse(&self, refusal: Refusal) {
+        self.change(|state| {
+            let refusals = &mut state.delivery.refusals;
+            if refusals.len() < REFUSALS || refusals.contains_key(&refusal) {
+                *refusals.entry(refusal).or_default() += 1;
+            }
+        });
+    }
+
+    /// Decodes a body away from the connections' threads, and keeps what it holds; metrics are taken and dropped.
+    pub(super) async fn deliver(
+        self: &Arc<Self>,
+        signal: Signal,
+        body: bytes::Bytes,
+        encoding: Encoding,
+        compression: Compression,
+    ) -> Result<Reading, Refusal> {
+        if signal == Signal::Metrics {
+            return Ok(Reading::default());
+        }
+        let inbox = Arc::clone(self);
+        // Also when the connection breaks meanwhile and nobody waits for the result.
+        let working = self.work();
+        let decode = move || {
+            let _working = working;
+            let size = body.len() as u64;
+            let (batch, reading) = otlp::read_body(&body, encoding, compression).map_err(|error| match error {
+                BodyError::TooLarge => Refusal::TooLarge,
+                BodyError::Broken(why) => Refusal::Broken(why),
+            })?;
+            inbox.keep(batch, &reading, size)?;
+            Ok(reading)
+        };
+        let result = tokio::task::spawn_blocking(decode).await.unwrap_or_else(|error| Err(Refusal::Broken(error.to_string())));
+        result.inspect_err(|refusal| self.refuse(refusal.clone()))
+    }
+
+    fn keep(&self, batch: otlp::Batch, reading: &Reading, size: u64) -> Result<(), Refusal> {
+        let mut state = self.lock();
+        let delivery = &state.delivery;
+        let records = delivery.spans.len() + batch.spans.len() + delivery.logs.len() + batch.logs.len();
+        if state.bytes + size > limit::EXPORTS_BYTES || records > limit::TRACE_SPANS {
+            return Err(Refusal::TooMuch);
+        }
+        state.bytes += size;
+        let delivery = &mut state.delivery;
+        delivery.spans.extend(batch.spans);
+        delivery.logs.extend(batch.logs);
+        let room = DIAGNOSTICS.saturating_sub(delivery.diagnostics.len());
+        delivery.diagnostics.extend(reading.diagnostics.iter().take(room).map(ToString::to_string));
+        Ok(())
+    }
+
+    pub(super) fn take(&self) -> Delivery {
+        let mut state = self.lock();
+        state.bytes = 0;
+        std::mem::take(&mut state.delivery)
+    }
+
+    /// Waits until the connection of a peer has been accepted, which `connect` makes.
+    pub(super) async fn accept_after(&self, peer: SocketAddr, connect: impl Future) {
+        self.change(|state| state.awaited = Some(peer));
+        let _connection = connect.await;
+        loop {
+            let bell = self.bell.notified();
+            if self.lock().awaited.is_none() {
+                return;
+            }
+            bell.await;
+        }
+    }
+
+    /// Waits until every connection is closed, or nothing happens for `idle` and nothing is being read.
+    pub(super) async fn close(&self, idle: Duration, deadline: Instant) {
+        self.settle(idle, deadline, |state| state.connections == 0 && state.working == 0).await;
+    }
+
+    /// Waits until nothing happens for `idle`, and `is_whole` says that what arrived is whole.
+    pub(super) async fn quiet(&self, idle: Duration, deadline: Instant, is_whole: impl Fn(&Delivery) -> bool) {
+        loop {
+            self.settle(idle, deadline, |_| false).await;
+            let bell = self.bell.notified();
+            if Instant::now() >= deadline || is_whole(&self.lock().delivery) {
+                return;
+            }
+            let _ = timeout_at(deadline, bell).await;
+        }
+    }
+
+    async fn settle(&self, idle: Duration, deadline: Instant, is_done: impl Fn(&State) -> bool) {
+        loop {
+            let bell = self.bell.notified();
+            if is_done(&self.lock()) {
+                return;
+            }
+            let rang = timeout_at(deadline.min(Instant::now() + idle), bell).await.is_ok();
+            if Instant::now() >= deadline || (!rang && self.lock().working == 0) {
+                return;
+            }
+        }
+    }
+}
