@@ -74,6 +74,8 @@ pub mod prompt;
 
 pub mod recording;
 
+pub mod condition;
+
 pub mod assessment;
 
 pub mod replay;

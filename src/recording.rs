@@ -117,10 +117,11 @@ impl Layer {
 
 /// The answers that a replay may give: the recording's, then the incident's wire, then the healthy one's.
 #[derive(Debug)]
-pub struct Answers<'a> {
-    root: &'a Root,
-    case: &'a Case,
-    matcher: Matcher<'a>,
+pub struct Answers {
+    root: Root,
+    case: String,
+    matching: Matching,
+    redactor: Redactor,
     layers: Vec<Layer>,
     unread: VecDeque<Utf8PathBuf>,
     given: HashMap<String, usize>,
@@ -133,15 +134,23 @@ pub struct Miss {
     pub detail: String,
 }
 
-impl<'a> Answers<'a> {
+impl Answers {
     /// Opens the recording of a case on a target; the wires are read only when it does not answer.
     ///
     /// # Errors
     /// A recording that cannot be read: it is never taken for a missing one.
-    pub fn open(root: &'a Root, case: &'a Case, target: &str, matcher: Matcher<'a>) -> Result<Self, Faults> {
+    pub fn open(root: &Root, case: &Case, target: &str, matcher: Matcher<'_>) -> Result<Self, Faults> {
         let wires = case.wire.incident.iter().chain(&case.wire.healthy);
         let unread = wires.map(|file| Utf8PathBuf::from(format!("postmortems/{}/{file}", case.id))).collect();
-        let mut answers = Self { root, case, matcher, layers: Vec::new(), unread, given: HashMap::new() };
+        let mut answers = Self {
+            root: root.clone(),
+            case: case.id.clone(),
+            matching: matcher.matching.clone(),
+            redactor: matcher.redactor.clone(),
+            layers: Vec::new(),
+            unread,
+            given: HashMap::new(),
+        };
         answers.read(Utf8PathBuf::from(path(&case.id, target)), false)?;
         Ok(answers)
     }
@@ -161,7 +170,7 @@ impl<'a> Answers<'a> {
         let mut exchanges = wire::read(&text, file.as_str())?;
         // A recording holds completed answers only; in a wire, what failed is a condition and no answer.
         exchanges.retain(|exchange| Attempt::of(exchange).is_none_or(|attempt| attempt.finished()));
-        let layer = Layer::new(file, exchanges, self.matcher);
+        let layer = Layer::new(file, exchanges, self.matcher());
         self.layers.push(layer);
         Ok(())
     }
@@ -171,7 +180,7 @@ impl<'a> Answers<'a> {
     /// # Errors
     /// A file that cannot be read. A miss is no error of the files, and comes as the inner result.
     pub fn next(&mut self, request: &Exchange) -> Result<Result<Exchange, Miss>, Faults> {
-        let key = self.matcher.key(request);
+        let key = self.matcher().key(request);
         loop {
             for layer in &mut self.layers {
                 if let Some(found) = layer.next(&key, request.trial.unwrap_or(1)) {
@@ -186,6 +195,11 @@ impl<'a> Answers<'a> {
         }
     }
 
+    /// How requests are compared.
+    pub fn matcher(&self) -> Matcher<'_> {
+        Matcher { matching: &self.matching, redactor: &self.redactor }
+    }
+
     fn miss(&self, request: &Exchange, key: &str) -> Miss {
         let asked = format!("{} {}", request.request.method, request.request.path);
         if let Some(times) = self.given.get(key) {
@@ -195,7 +209,7 @@ impl<'a> Answers<'a> {
         let same_api = known.filter(|(_, exchange)| Api::of(exchange) == Api::of(request));
         let nearest = same_api.min_by_key(|(_, exchange)| difference::distance(&exchange.request.body, &request.request.body));
         let Some((layer, nearest)) = nearest else {
-            return Miss { detail: format!("{asked} is not recorded, and {} has no recording of this API", self.case.id) };
+            return Miss { detail: format!("{asked} is not recorded, and {} has no recording of this API", self.case) };
         };
         let lines = difference::lines(&nearest.request.body, &request.request.body);
         Miss { detail: format!("{asked} is not recorded; nearest is {} #{}:\n{}", layer.file, nearest.seq, lines.join("\n")) }

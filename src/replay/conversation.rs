@@ -61,7 +61,7 @@ impl Speaker {
         &self,
         stage: Stage<'_>,
         case: &Case,
-        answers: &mut Answers<'_>,
+        answers: &mut Answers,
         trial: u32,
     ) -> Result<Result<Request, Undecided>, Faults> {
         let mut conversation = self.open(case)?;

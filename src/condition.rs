@@ -1,0 +1,259 @@
+//! Conditions: what a replay does to an application's calls, besides answering them as recorded.
+
+mod answer;
+pub mod failure;
+mod shape;
+
+use crate::case::Case;
+use crate::disk::Root;
+use crate::fault::{Fault, Faults};
+use crate::limit;
+use crate::wire::{self, End, Exchange, Payload, Response};
+use camino::Utf8PathBuf;
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub use failure::Failure;
+pub use shape::{Ending, Shape};
+
+/// The conditions of a case.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Conditions {
+    model: Vec<Condition>,
+    upstream: BTreeMap<String, Response>,
+}
+
+/// A condition of model calls.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Condition {
+    /// Which distinct request it meets, from 1; none means every one.
+    pub call: Option<u32>,
+    /// How many attempts of it.
+    pub times: u32,
+    /// What happens to them.
+    pub effect: Effect,
+}
+
+/// What happens to an attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// An HTTP error answers it.
+    Fail(Failure),
+    /// The answer is another one than the recording has: late, cut, refused.
+    Shape(Shape),
+    /// What the incident's wire shows happens again, byte for byte.
+    Repeat(Box<Exchange>),
+}
+
+/// An answer to be played to the application.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// What is answered; none when nothing ever is, and the client has to give up.
+    pub response: Option<Response>,
+    /// Milliseconds that it takes, recorded or conditioned: not waited for.
+    pub ms: Option<f64>,
+    /// How long the application really waits for the head: its own timeouts must fire.
+    pub before: Duration,
+    /// How long it really waits between two events.
+    pub between: Duration,
+}
+
+impl Plan {
+    /// The answer as it was recorded, without waiting.
+    pub fn recorded(exchange: Exchange) -> Self {
+        Self { response: exchange.response, ms: exchange.ms, before: Duration::ZERO, between: Duration::ZERO }
+    }
+
+    /// An answer that comes at once.
+    pub fn at_once(response: Response) -> Self {
+        Self { response: Some(response), ms: Some(0.0), before: Duration::ZERO, between: Duration::ZERO }
+    }
+}
+
+#[derive(Deserialize)]
+struct Written {
+    #[serde(default)]
+    model: Vec<WrittenModel>,
+    #[serde(default)]
+    upstream: BTreeMap<String, WrittenUpstream>,
+}
+
+#[derive(Deserialize)]
+struct WrittenModel {
+    call: Option<u32>,
+    #[serde(default = "once")]
+    times: u32,
+    status: Option<u16>,
+    retry_after: Option<f64>,
+    first_token: Option<f64>,
+    chunk_delay: Option<f64>,
+    end: Option<String>,
+    finish: Option<String>,
+    tool_arguments: Option<String>,
+    exchange: Option<Reference>,
+}
+
+/// An exchange of the incident's wire.
+#[derive(Deserialize)]
+struct Reference {
+    file: String,
+    seq: u64,
+}
+
+#[derive(Deserialize)]
+struct WrittenUpstream {
+    status: u16,
+    json: Option<Value>,
+    text: Option<String>,
+}
+
+fn once() -> u32 {
+    1
+}
+
+impl Conditions {
+    /// The conditions of a compiled case.
+    ///
+    /// # Errors
+    /// A compiled case that this version did not write, and a wire that cannot be read or lacks the exchange named.
+    pub fn of(root: &Root, case: &Case) -> Result<Self, Faults> {
+        let file = Case::path(&case.id);
+        let stale = |why: String| Fault::new(format!("conditions: {why}")).in_file(file.clone()).help("run `relapse compile`");
+        let written: Written = serde_json::from_value(case.conditions.clone()).map_err(|error| stale(error.to_string()))?;
+        let mut wires: BTreeMap<String, Vec<Exchange>> = BTreeMap::new();
+        let mut model = Vec::new();
+        for item in written.model {
+            let (call, times) = (item.call, item.times);
+            let effect = match &item.exchange {
+                Some(named) => Effect::Repeat(Box::new(repeated(root, case, named, &mut wires)?)),
+                None => item.effect().map_err(stale)?,
+            };
+            model.push(Condition { call, times, effect });
+        }
+        let upstream = written.upstream.into_iter().map(|(variable, written)| (variable, written.response())).collect();
+        Ok(Self { model, upstream })
+    }
+
+    /// Conditions of model calls, without any of other upstreams.
+    pub fn of_model(model: Vec<Condition>) -> Self {
+        Self { model, upstream: BTreeMap::new() }
+    }
+
+    /// The same conditions, with an answer for every request to an upstream.
+    #[must_use]
+    pub fn and_upstream(mut self, variable: impl Into<String>, response: Response) -> Self {
+        self.upstream.insert(variable.into(), response);
+        self
+    }
+
+    /// What every request to an upstream is answered, where the case says so.
+    pub fn upstream(&self, variable: &str) -> Option<&Response> {
+        self.upstream.get(variable)
+    }
+
+    /// What happens to an attempt of a distinct request, both from 1, and the condition's place in the list.
+    ///
+    /// Conditions of one request are met one after the other, each by as many attempts as it says.
+    pub fn met(&self, call: u32, attempt: u32) -> Option<(usize, &Effect)> {
+        let mut met: u32 = 0;
+        for (index, condition) in self.model.iter().enumerate() {
+            if condition.call.is_some_and(|named| named != call) {
+                continue;
+            }
+            met = met.saturating_add(condition.times);
+            if attempt <= met {
+                return Some((index, &condition.effect));
+            }
+        }
+        None
+    }
+
+    /// The conditions of model calls, in the order written.
+    pub fn model(&self) -> &[Condition] {
+        &self.model
+    }
+}
+
+fn repeated(root: &Root, case: &Case, named: &Reference, wires: &mut BTreeMap<String, Vec<Exchange>>) -> Result<Exchange, Faults> {
+    let path = Utf8PathBuf::from(format!("postmortems/{}/{}", case.id, named.file));
+    if !wires.contains_key(&named.file) {
+        wires.insert(named.file.clone(), wire::read(&root.read_text(&path, limit::TRACE_BYTES)?, path.as_str())?);
+    }
+    let found = wires.get(&named.file).and_then(|exchanges| exchanges.iter().find(|exchange| exchange.seq == named.seq));
+    found.cloned().ok_or_else(|| {
+        Fault::new(format!("exchange {} is not there, and a condition repeats it", named.seq))
+            .in_file(path)
+            .help("run `relapse compile`")
+            .into()
+    })
+}
+
+impl WrittenModel {
+    fn effect(self) -> Result<Effect, String> {
+        let wait = |seconds: Option<f64>| seconds.map(Duration::try_from_secs_f64).transpose().map_err(|error| error.to_string());
+        let (first_token, retry_after) = (wait(self.first_token)?, wait(self.retry_after)?);
+        if let Some(status) = self.status {
+            return Ok(Effect::Fail(Failure { status, retry_after, after: first_token.unwrap_or_default() }));
+        }
+        let end = self.end.filter(|word| word != "complete");
+        let end = end.map(|word| shape::Ending::of(&word).ok_or(format!("unknown end `{word}`"))).transpose()?;
+        Ok(Effect::Shape(Shape {
+            first_token,
+            chunk_delay: wait(self.chunk_delay)?,
+            end,
+            finish: self.finish,
+            tool_arguments: self.tool_arguments,
+        }))
+    }
+}
+
+impl WrittenUpstream {
+    fn response(self) -> Response {
+        let (payload, kind) = match (self.json, self.text) {
+            (Some(json), _) => (Payload::Json(json), "application/json"),
+            (None, Some(text)) => (Payload::Text(text), "text/plain; charset=utf-8"),
+            (None, None) => return Response { status: self.status, headers: BTreeMap::new(), payload: Payload::Empty, end: End::Complete },
+        };
+        let headers = BTreeMap::from([("content-type".to_string(), kind.to_string())]);
+        Response { status: self.status, headers, payload, end: End::Complete }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn conditions(model: Value) -> Conditions {
+        let written: Written = serde_json::from_value(json!({"model": model})).unwrap();
+        let model = written.model.into_iter().map(|item| Condition { call: item.call, times: item.times, effect: item.effect().unwrap() });
+        Conditions { model: model.collect(), upstream: BTreeMap::new() }
+    }
+
+    fn status(found: Option<(usize, &Effect)>) -> Option<u16> {
+        match found {
+            Some((_, Effect::Fail(failure))) => Some(failure.status),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn conditions_of_one_call_are_met_one_after_the_other() {
+        let conditions =
+            conditions(json!([{"call": 1, "status": 429, "times": 2}, {"call": 2, "status": 500}, {"call": 1, "status": 503}]));
+        let met: Vec<_> = (1..=4).map(|attempt| status(conditions.met(1, attempt))).collect();
+        assert_eq!(met, [Some(429), Some(429), Some(503), None]);
+        assert_eq!((status(conditions.met(2, 1)), status(conditions.met(2, 2)), status(conditions.met(3, 1))), (Some(500), None, None));
+    }
+
+    #[test]
+    fn a_condition_without_a_call_meets_every_one() {
+        let conditions = conditions(json!([{"status": 429, "times": 1}]));
+        assert_eq!(
+            (status(conditions.met(1, 1)), status(conditions.met(7, 1)), status(conditions.met(7, 2))),
+            (Some(429), Some(429), None)
+        );
+    }
+}
