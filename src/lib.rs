@@ -76,6 +76,8 @@ pub mod recording;
 
 pub mod condition;
 
+pub mod proxy;
+
 pub mod assessment;
 
 pub mod replay;

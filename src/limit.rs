@@ -58,7 +58,7 @@ pub const SECRET_BYTES: usize = 6;
 pub const MAX_TURNS: u32 = 16;
 /// Conversations that run at once, unless the project says otherwise.
 pub const CONCURRENCY: u32 = 16;
-/// Bytes of one answer from the network.
+/// Bytes of one answer from the network, or of one request to the proxy, unpacked.
 pub const BODY_BYTES: usize = 64 << 20;
 /// Bytes of one event of a stream.
 pub const EVENT_BYTES: usize = 4 << 20;
@@ -72,6 +72,10 @@ pub const ANSWER_SECONDS: u64 = 300;
 pub const LIVE_TRIALS: u32 = 3;
 /// Trials of a test with a `rate`, unless its author says otherwise.
 pub const RATE_TRIALS: u32 = 30;
+/// Bytes of the line and the headers of a request to the proxy.
+pub const HEAD_BYTES: usize = 256 << 10;
+/// Seconds that exchanges still running get when a session of an application is over.
+pub const SETTLE_SECONDS: u64 = 2;
 /// Characters of a case id.
 pub const ID_CHARS: usize = 100;
 /// Bytes of a value that a terminal report shows before it is clipped.
@@ -116,6 +120,8 @@ pub const ALL: &[(&str, u64, &str)] = &[
     ("wait for a whole answer", ANSWER_SECONDS, "seconds"),
     ("trials of a test, live (default)", LIVE_TRIALS as u64, "trials"),
     ("trials of a test with a rate (default)", RATE_TRIALS as u64, "trials"),
+    ("line and headers of a request to the proxy", HEAD_BYTES as u64, "bytes"),
+    ("wait for exchanges of a session that is over", SETTLE_SECONDS, "seconds"),
     ("case id", ID_CHARS as u64, "characters"),
     ("value shown on a terminal", SHOWN_BYTES as u64, "bytes"),
     ("value shown on a terminal, verbose", SHOWN_VERBOSE_BYTES as u64, "bytes"),

@@ -10,6 +10,23 @@ pub fn split(text: &str) -> Vec<Event> {
     events
 }
 
+/// An event as a stream carries it.
+pub fn frame(event: &Event) -> String {
+    let mut text = String::with_capacity(event.data.len() + 16);
+    if let Some(name) = &event.event {
+        text.push_str("event: ");
+        text.push_str(name);
+        text.push('\n');
+    }
+    for line in event.data.split('\n') {
+        text.push_str("data: ");
+        text.push_str(line);
+        text.push('\n');
+    }
+    text.push('\n');
+    text
+}
+
 /// Splits a stream whose bytes arrive in pieces of any size; lines end with CR LF, LF or CR.
 #[derive(Debug, Default)]
 pub struct Splitter {

@@ -1,0 +1,200 @@
+//! Playing an answer: its events one by one, with their pauses, to the end that it had.
+
+use super::line::Cutter;
+use super::room::Receipt;
+use crate::condition::Plan;
+use crate::wire::{End, Event, Payload, Response, sse};
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::{HeaderMap, StatusCode};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::{Sleep, sleep};
+
+/// What was sent must have left before the connection is broken off, or the application would not see it.
+const FLUSH: Duration = Duration::from_millis(20);
+
+/// Headers that belong to one connection or one encoding of a body, and not to an answer.
+const OF_THE_CONNECTION: &[&str] = &[
+    "connection",
+    "content-encoding",
+    "content-length",
+    "date",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// One step of an answer's body.
+#[derive(Debug)]
+enum Step {
+    /// Bytes; for a stream, one event.
+    Send(Bytes),
+    /// A pause.
+    Wait(Duration),
+    /// The connection breaks off: closed without an end, or reset.
+    Break(Option<Cutter>),
+    /// Nothing more, until the application goes.
+    Stall,
+}
+
+/// The body of an answer that is being played.
+pub(super) struct Played {
+    steps: VecDeque<Step>,
+    pause: Option<Pin<Box<Sleep>>>,
+    /// Bytes to come, where the answer is in one piece.
+    length: Option<u64>,
+    receipt: Option<Receipt>,
+}
+
+/// Why the body stops: hyper then drops the connection.
+#[derive(Debug)]
+pub(super) struct BrokenOff;
+
+impl std::fmt::Display for BrokenOff {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the recorded answer breaks off here")
+    }
+}
+
+impl std::error::Error for BrokenOff {}
+
+/// Plays a response, and settles the receipt when the last of it is on its way.
+pub(super) fn play(response: &Response, plan: &Plan, cutter: Cutter, bodiless: bool, receipt: Option<Receipt>) -> hyper::Response<Played> {
+    let mut steps = if bodiless { VecDeque::new() } else { steps(response, plan.between, cutter) };
+    let length = match steps.make_contiguous() {
+        [] => Some(0),
+        [Step::Send(bytes)] if !matches!(response.payload, Payload::Events(_)) => Some(bytes.len() as u64),
+        _ => None,
+    };
+    let mut played = Played { steps, pause: None, length, receipt };
+    played.settle_if_over();
+    let mut answer = hyper::Response::new(played);
+    *answer.status_mut() = StatusCode::from_u16(response.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    *answer.headers_mut() = headers(response);
+    answer
+}
+
+fn steps(response: &Response, between: Duration, cutter: Cutter) -> VecDeque<Step> {
+    let mut steps: VecDeque<Step> = match &response.payload {
+        Payload::Empty => VecDeque::new(),
+        Payload::Json(json) => [Step::Send(json.to_string().into())].into(),
+        Payload::Text(text) => [Step::Send(text.clone().into())].into(),
+        Payload::Bytes(bytes) => [Step::Send(bytes.clone().into())].into(),
+        Payload::Events(events) => paced(events, between),
+    };
+    let streamed = matches!(response.payload, Payload::Events(_));
+    match response.end {
+        End::Reset => steps.extend([Step::Wait(FLUSH), Step::Break(Some(cutter))]),
+        // A stream that is closed early ends as HTTP says; an answer in one piece cannot.
+        End::Close if !streamed => steps.extend([Step::Wait(FLUSH), Step::Break(None)]),
+        End::ClientGone => steps.push_back(Step::Stall),
+        End::Close | End::Complete | End::ErrorEvent => {}
+    }
+    steps
+}
+
+fn paced(events: &[Event], between: Duration) -> VecDeque<Step> {
+    let mut steps = VecDeque::with_capacity(events.len());
+    for event in events {
+        if !steps.is_empty() && !between.is_zero() {
+            steps.push_back(Step::Wait(between));
+        }
+        steps.push_back(Step::Send(sse::frame(event).into()));
+    }
+    if events.is_empty() {
+        // A stream without an event is a stream all the same, and has no length.
+        steps.push_back(Step::Send(Bytes::new()));
+    }
+    steps
+}
+
+fn headers(response: &Response) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(response.headers.len() + 1);
+    for (name, value) in response.headers.iter().filter(|(name, _)| !OF_THE_CONNECTION.contains(&name.as_str())) {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {
+            headers.append(name, value);
+        }
+    }
+    let kind = match &response.payload {
+        Payload::Empty => return headers,
+        Payload::Json(_) => "application/json",
+        Payload::Text(_) => "text/plain; charset=utf-8",
+        Payload::Bytes(_) => "application/octet-stream",
+        Payload::Events(_) => "text/event-stream; charset=utf-8",
+    };
+    headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static(kind));
+    headers
+}
+
+impl Played {
+    fn settle_if_over(&mut self) {
+        if self.steps.is_empty()
+            && let Some(receipt) = self.receipt.take()
+        {
+            receipt.settle();
+        }
+    }
+
+    fn sent(&mut self, bytes: &Bytes) {
+        if let Some(length) = &mut self.length {
+            *length = length.saturating_sub(bytes.len() as u64);
+        }
+        if let Some(receipt) = &mut self.receipt {
+            receipt.sent_one();
+        }
+        self.settle_if_over();
+    }
+
+    fn broken(&mut self, cutter: Option<Cutter>) -> BrokenOff {
+        if let Some(cutter) = cutter {
+            cutter.reset();
+        }
+        self.settle_if_over();
+        BrokenOff
+    }
+}
+
+impl Body for Played {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        loop {
+            if let Some(pause) = &mut self.pause {
+                std::task::ready!(pause.as_mut().poll(context));
+                self.pause = None;
+            }
+            match self.steps.pop_front() {
+                None => return Poll::Ready(None),
+                Some(Step::Send(bytes)) => {
+                    self.sent(&bytes);
+                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                }
+                Some(Step::Wait(time)) => self.pause = Some(Box::pin(sleep(time))),
+                Some(Step::Break(cutter)) => return Poll::Ready(Some(Err(self.broken(cutter)))),
+                Some(Step::Stall) => {
+                    // The connection's own end wakes the task.
+                    self.steps.push_front(Step::Stall);
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.steps.is_empty() && self.pause.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.length.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}

@@ -1,0 +1,516 @@
+//! The proxy from outside: what an application that speaks HTTP gets to see of it, byte for byte.
+
+use relapse::condition::{Condition, Conditions, Effect, Ending, Failure, Shape};
+use relapse::fault::Faults;
+use relapse::proxy::{Door, Memory, Proxy, Recall, Session, Upstream, Witness};
+use relapse::recording::Miss;
+use relapse::wire::{self, End, Exchange, Payload};
+use serde_json::{Value, json};
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+/// Answers from a list: equal requests in order, one more is a miss.
+#[derive(Default)]
+struct List(VecDeque<Exchange>);
+
+impl Memory for List {
+    fn key(&self, request: &Exchange) -> String {
+        format!("{} {} {}", request.request.method, request.request.path, request.request.body)
+    }
+
+    fn recall(&mut self, request: &Exchange) -> Result<Recall, Faults> {
+        let key = self.key(request);
+        Ok(match self.0.iter().position(|known| self.key(known) == key) {
+            Some(place) => Recall::Recorded(Box::new(self.0.remove(place).expect("it was found there"))),
+            None => Recall::Missed(Miss { detail: "it is not recorded\nthe nearest is another".into() }),
+        })
+    }
+}
+
+/// A proxy with one session.
+struct Play {
+    runtime: Runtime,
+    proxy: Proxy,
+    door: Door,
+}
+
+const UPSTREAM: &str = "OPENAI_BASE_URL";
+
+fn session(recorded: Vec<Exchange>, conditions: Conditions) -> Session {
+    let upstreams = vec![Upstream { variable: UPSTREAM.into(), url: "https://api.example.com/v1".into() }];
+    Session { upstreams, conditions, trial: None, memory: Box::new(List(recorded.into())) }
+}
+
+fn play(recorded: Vec<Exchange>, model: Vec<Condition>) -> Play {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let proxy = runtime.block_on(Proxy::bind()).expect("a free port");
+    let door = proxy.open(session(recorded, Conditions::of_model(model))).expect("a door");
+    Play { runtime, proxy, door }
+}
+
+impl Play {
+    /// The path of the door, below which the application's requests go.
+    fn base(&self) -> String {
+        path_of(self.door.base_url(UPSTREAM).expect("its address"))
+    }
+
+    fn connect(&self) -> TcpStream {
+        connect(self.proxy.address())
+    }
+
+    /// Sends the bytes on a connection of their own, and gives what came back and how it ended.
+    fn send(&self, bytes: impl AsRef<[u8]>) -> Heard {
+        let mut stream = self.connect();
+        stream.write_all(bytes.as_ref()).expect("the proxy reads");
+        hear(stream)
+    }
+
+    fn ask(&self, path: &str, body: &Value) -> Heard {
+        self.send(post(&format!("{}{path}", self.base()), body, "connection: close\r\n"))
+    }
+
+    fn witness(self) -> Witness {
+        self.runtime.block_on(self.door.close())
+    }
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("the proxy accepts");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+    stream
+}
+
+fn path_of(url: &str) -> String {
+    url.splitn(4, '/').nth(3).map(|path| format!("/{path}")).expect("a URL with a path")
+}
+
+fn post(path: &str, body: &Value, headers: &str) -> String {
+    let body = body.to_string();
+    format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{headers}content-length: {}\r\n\r\n{body}", body.len())
+}
+
+/// What a client heard until the connection ended.
+#[derive(Debug)]
+struct Heard {
+    bytes: Vec<u8>,
+    was_reset: bool,
+}
+
+fn hear(mut stream: TcpStream) -> Heard {
+    let mut bytes = Vec::new();
+    let ended = stream.read_to_end(&mut bytes);
+    Heard { bytes, was_reset: ended.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset) }
+}
+
+impl Heard {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes).into_owned()
+    }
+
+    fn status(&self) -> u16 {
+        self.text().split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default()
+    }
+
+    fn header(&self, name: &str) -> Option<String> {
+        let text = self.text();
+        let head = text.split("\r\n\r\n").next()?.to_string();
+        head.lines().filter_map(|line| line.split_once(": ")).find(|(known, _)| *known == name).map(|(_, value)| value.to_string())
+    }
+
+    fn body(&self) -> String {
+        self.text().split_once("\r\n\r\n").map(|(_, body)| body.to_string()).unwrap_or_default()
+    }
+}
+
+fn chat(content: &str, stream: bool) -> Value {
+    json!({"model": "m", "stream": stream, "messages": [{"role": "user", "content": content}]})
+}
+
+fn answered(seq: u64, asked: &Value, response: Value) -> Exchange {
+    let request = json!({"method": "POST", "path": "/v1/chat/completions", "headers": {}, "body": asked});
+    wire::read_line(&json!({"seq": seq, "ms": 12.5, "request": request, "response": response}).to_string()).expect("an exchange")
+}
+
+fn delta(delta: Value, finish: Option<&str>) -> String {
+    json!({"id": "chatcmpl-1", "model": "m-1", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}).to_string()
+}
+
+/// A recorded stream: `Grüße` in two pieces, then its end.
+fn stream(end: &str) -> Value {
+    let data = [delta(json!({"role": "assistant"}), None), delta(json!({"content": "Grü"}), None), delta(json!({"content": "ße"}), None)];
+    let mut events: Vec<Value> = data.iter().enumerate().map(|(index, data)| json!({"t_ms": 5.0 + index as f64, "data": data})).collect();
+    if end == "complete" {
+        events.push(json!({"t_ms": 9.0, "data": delta(json!({}), Some("stop"))}));
+        events.push(json!({"t_ms": 9.5, "data": "[DONE]"}));
+    }
+    json!({"status": 200, "headers": {"content-type": "text/event-stream; charset=utf-8", "openai-version": "2020-10-01"}, "sse": events, "end": end})
+}
+
+/// The chunks of a recorded stream as they stand on the wire.
+fn chunks(events: &[Value]) -> String {
+    let frame = |event: &Value| {
+        let name = event["event"].as_str().map(|name| format!("event: {name}\n")).unwrap_or_default();
+        let text = format!("{name}data: {}\n\n", event["data"].as_str().expect("data"));
+        format!("{:X}\r\n{text}\r\n", text.len())
+    };
+    events.iter().map(frame).collect()
+}
+
+fn whole(text: &str) -> Value {
+    let choice = json!({"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"});
+    json!({"status": 200, "headers": {"content-type": "application/json"}, "body": {"id": "chatcmpl-1", "model": "m-1", "choices": [choice]}})
+}
+
+fn on(call: u32, times: u32, effect: Effect) -> Condition {
+    Condition { call: Some(call), times, effect }
+}
+
+fn fail(status: u16, retry_after: u64) -> Effect {
+    Effect::Fail(Failure { status, retry_after: Some(Duration::from_secs(retry_after)), after: Duration::ZERO })
+}
+
+fn end_of(witness: &Witness, place: usize) -> Option<End> {
+    witness.exchanges[place].response.as_ref().map(|response| response.end)
+}
+
+#[test]
+fn a_whole_answer_comes_with_its_length_and_its_recorded_id() {
+    let asked = chat("hi", false);
+    let play = play(vec![answered(1, &asked, whole("hello"))], vec![]);
+    let heard = play.ask("/chat/completions", &asked);
+    let Value::Object(body) = serde_json::from_str(&heard.body()).unwrap() else { panic!("{heard:?}") };
+    assert_eq!((heard.status(), body["id"].as_str()), (200, Some("chatcmpl-1")));
+    assert_eq!(heard.header("content-length"), Some(heard.body().len().to_string()));
+    let witness = play.witness();
+    assert_eq!((witness.exchanges.len(), witness.exchanges[0].ms, witness.misses.len()), (1, Some(12.5), 0));
+    assert_eq!(
+        (witness.exchanges[0].upstream.as_deref(), witness.exchanges[0].request.path.as_str()),
+        (Some(UPSTREAM), "/v1/chat/completions")
+    );
+}
+
+#[test]
+fn a_stream_comes_event_by_event_and_ends_as_it_did() {
+    let asked = chat("hi", true);
+    for (end, kind) in [("complete", End::Complete), ("close", End::Close), ("error_event", End::ErrorEvent)] {
+        let recorded = stream(end);
+        let play = play(vec![answered(1, &asked, recorded.clone())], vec![]);
+        let heard = play.ask("/chat/completions", &asked);
+        assert_eq!(heard.body(), format!("{}0\r\n\r\n", chunks(recorded["sse"].as_array().unwrap())), "{end}");
+        assert_eq!(heard.header("transfer-encoding").as_deref(), Some("chunked"));
+        assert_eq!(heard.header("openai-version").as_deref(), Some("2020-10-01"));
+        assert!(!heard.was_reset);
+        assert_eq!(end_of(&play.witness(), 0), Some(kind));
+    }
+}
+
+#[test]
+fn a_reset_stream_gives_its_events_and_then_a_reset() {
+    let asked = chat("hi", true);
+    let recorded = stream("reset");
+    let play = play(vec![answered(1, &asked, recorded.clone())], vec![]);
+    let heard = play.ask("/chat/completions", &asked);
+    assert_eq!(heard.body(), chunks(recorded["sse"].as_array().unwrap()));
+    assert!(heard.was_reset);
+    assert_eq!(end_of(&play.witness(), 0), Some(End::Reset));
+}
+
+#[test]
+fn names_of_events_and_data_of_several_lines_are_framed() {
+    let asked = json!({"model": "m", "input": "hi", "stream": true});
+    let events = json!([{"t_ms": 1.0, "event": "response.created", "data": "{}"}, {"t_ms": 2.0, "event": null, "data": "a\nb"}]);
+    let mut recorded = answered(1, &asked, json!({"status": 200, "headers": {}, "sse": events, "end": "close"}));
+    recorded.request.path = "/v1/responses".into();
+    let play = play(vec![recorded], vec![]);
+    let heard = play.ask("/responses", &asked);
+    assert!(heard.body().contains("event: response.created\ndata: {}\n\n"), "{heard:?}");
+    assert!(heard.body().contains("data: a\ndata: b\n\n"), "{heard:?}");
+    assert_eq!(heard.header("content-type").as_deref(), Some("text/event-stream; charset=utf-8"));
+}
+
+#[test]
+fn eight_errors_are_met_by_eight_attempts_and_the_ninth_is_answered() {
+    let asked = chat("hi", false);
+    let play = play(vec![answered(1, &asked, whole("hello"))], vec![on(1, 8, fail(429, 2))]);
+    for attempt in 1..=8 {
+        let heard = play.ask("/chat/completions", &asked);
+        assert_eq!((heard.status(), heard.header("retry-after").as_deref()), (429, Some("2")), "{attempt}");
+        let body: Value = serde_json::from_str(&heard.body()).unwrap();
+        assert_eq!(body["error"]["code"], "rate_limit_exceeded");
+    }
+    assert_eq!(play.ask("/chat/completions", &asked).status(), 200);
+    let witness = play.witness();
+    let summary = wire::summary::Summary::of(&witness.exchanges);
+    assert_eq!((summary.calls.len(), summary.retries(), witness.unmet.len()), (1, 8, 0));
+}
+
+#[test]
+fn a_condition_meets_the_request_that_it_names_and_one_that_nothing_met_is_told() {
+    let (first, second) = (chat("one", false), chat("two", false));
+    let recorded = vec![answered(1, &first, whole("1")), answered(2, &second, whole("2"))];
+    let play = play(recorded, vec![on(2, 1, fail(503, 1)), on(3, 1, fail(500, 1))]);
+    let statuses: Vec<u16> = [&first, &second, &second].iter().map(|asked| play.ask("/chat/completions", asked).status()).collect();
+    assert_eq!(statuses, [200, 503, 200]);
+    assert_eq!(play.witness().unmet, [1]);
+}
+
+#[test]
+fn an_answer_that_broke_off_by_condition_is_whole_at_the_next_attempt() {
+    let asked = chat("hi", true);
+    let shape = Shape { end: Some(Ending::Reset), ..Shape::default() };
+    let play = play(vec![answered(1, &asked, stream("complete"))], vec![on(1, 1, Effect::Shape(shape))]);
+    let broken = play.ask("/chat/completions", &asked);
+    assert!(broken.was_reset && broken.text().contains("Grü") && !broken.text().contains("stop"), "{}", broken.text());
+    let whole = play.ask("/chat/completions", &asked);
+    assert!(!whole.was_reset && whole.text().contains("[DONE]"));
+    let witness = play.witness();
+    assert_eq!((end_of(&witness, 0), end_of(&witness, 1)), (Some(End::Reset), Some(End::Complete)));
+}
+
+#[test]
+fn conditioned_endings_of_a_stream() {
+    let asked = chat("hi", true);
+    for (ending, has, has_not) in [
+        (Ending::Close, "0\r\n\r\n", "[DONE]"),
+        (Ending::ErrorEvent, "server_error", "[DONE]"),
+        (Ending::Empty, "\r\n\r\n0\r\n\r\n", "data:"),
+    ] {
+        let shape = Shape { end: Some(ending), ..Shape::default() };
+        let play = play(vec![answered(1, &asked, stream("complete"))], vec![on(1, 1, Effect::Shape(shape))]);
+        let text = play.ask("/chat/completions", &asked).text();
+        assert!(text.contains(has) && !text.contains(has_not), "{ending:?}: {text}");
+    }
+}
+
+#[test]
+fn a_whole_answer_that_is_closed_early_has_no_end() {
+    let asked = chat("hi", false);
+    let shape = Shape { end: Some(Ending::Close), ..Shape::default() };
+    let play = play(vec![answered(1, &asked, whole("hello"))], vec![on(1, 1, Effect::Shape(shape))]);
+    let heard = play.ask("/chat/completions", &asked);
+    assert!(!heard.was_reset && heard.body().contains("chatcmpl-1") && !heard.body().ends_with("0\r\n\r\n"), "{heard:?}");
+}
+
+#[test]
+fn a_refusal_needs_no_recording() {
+    let asked = chat("hi", true);
+    let shape = Shape { finish: Some("refusal".into()), ..Shape::default() };
+    let play = play(vec![], vec![on(1, 1, Effect::Shape(shape))]);
+    assert!(play.ask("/chat/completions", &asked).text().contains("\"refusal\":\"I'm sorry"));
+    let witness = play.witness();
+    assert!(wire::call::Attempt::of(&witness.exchanges[0]).unwrap().refused() && witness.misses.is_empty());
+}
+
+#[test]
+fn a_client_that_gives_up_on_a_slow_answer_is_seen_to_go() {
+    let asked = chat("hi", true);
+    let late = Shape { first_token: Some(Duration::from_secs(3600)), ..Shape::default() };
+    let slow = Shape { chunk_delay: Some(Duration::from_secs(3600)), ..Shape::default() };
+    let recorded = vec![answered(1, &asked, stream("complete"))];
+    let play = play(recorded, vec![on(1, 1, Effect::Shape(late)), on(1, 1, Effect::Shape(slow))]);
+    let mut silent = play.connect();
+    silent.write_all(post(&format!("{}/chat/completions", play.base()), &asked, "").as_bytes()).unwrap();
+    while play.door.arrived() < 1 {
+        std::thread::yield_now();
+    }
+    silent.shutdown(Shutdown::Both).unwrap();
+    let mut slowly = play.connect();
+    slowly.write_all(post(&format!("{}/chat/completions", play.base()), &asked, "").as_bytes()).unwrap();
+    let mut heard = Vec::new();
+    while !String::from_utf8_lossy(&heard).contains("assistant") {
+        let mut piece = [0; 1024];
+        let count = slowly.read(&mut piece).unwrap();
+        heard.extend_from_slice(&piece[..count]);
+    }
+    drop(slowly);
+    let witness = play.witness();
+    assert!(witness.exchanges[0].response.is_none(), "nothing had come");
+    let seen = witness.exchanges[1].response.as_ref().unwrap();
+    assert_eq!(seen.end, End::ClientGone);
+    assert!(matches!(&seen.payload, Payload::Events(events) if events.len() == 1), "{seen:?}");
+}
+
+#[test]
+fn what_is_not_recorded_is_an_error_that_no_sdk_retries() {
+    let asked = chat("hi", false);
+    let play = play(vec![answered(1, &asked, whole("hello"))], vec![]);
+    assert_eq!(play.ask("/chat/completions", &asked).status(), 200);
+    let heard = play.ask("/chat/completions", &asked);
+    assert_eq!((heard.status(), heard.header("x-should-retry").as_deref()), (422, Some("false")));
+    let body: Value = serde_json::from_str(&heard.body()).unwrap();
+    assert!(body["error"]["message"].as_str().unwrap().contains("it is not recorded"), "{body}");
+    let witness = play.witness();
+    assert_eq!((witness.misses.len(), witness.misses[0].seq), (1, 2));
+    assert!(witness.misses[0].detail.contains("nearest"));
+}
+
+#[test]
+fn an_upstream_with_a_written_answer_is_never_asked() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let proxy = runtime.block_on(Proxy::bind()).unwrap();
+    let empty = wire::Response { status: 200, headers: [].into(), payload: Payload::Json(json!({"hits": []})), end: End::Complete };
+    let mut session = session(vec![], Conditions::default().and_upstream("SEARCH_URL", empty));
+    session.upstreams.push(Upstream { variable: "SEARCH_URL".into(), url: "http://search.internal:8080".into() });
+    let door = proxy.open(session).unwrap();
+    let mut stream = connect(proxy.address());
+    let path = path_of(door.base_url("SEARCH_URL").unwrap());
+    write!(stream, "GET {path}/find?q=1 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    assert!(hear(stream).body().contains("hits"));
+    let witness = runtime.block_on(door.close());
+    assert_eq!((witness.exchanges[0].request.path.as_str(), witness.misses.len()), ("/find?q=1", 0));
+}
+
+#[test]
+fn a_connection_serves_several_requests_in_every_framing() {
+    let asked = chat("hi", false);
+    let recorded = (1..=5).map(|seq| answered(seq, &asked, whole("hello"))).collect();
+    let play = play(recorded, vec![]);
+    let path = format!("{}/chat/completions", play.base());
+    let text = asked.to_string();
+    let packed = {
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packer.write_all(text.as_bytes()).unwrap();
+        packer.finish().unwrap()
+    };
+    let mut bytes = post(&path, &asked, "").into_bytes();
+    write!(bytes, "POST {path} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{text}\r\n0\r\n\r\n", text.len()).unwrap();
+    write!(bytes, "POST http://127.0.0.1{path} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{text}", text.len()).unwrap();
+    write!(bytes, "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n", packed.len()).unwrap();
+    bytes.extend_from_slice(&packed);
+    bytes.extend_from_slice(post(&path, &asked, "expect: 100-continue\r\nconnection: close\r\n").as_bytes());
+    let heard = play.send(bytes);
+    assert_eq!(heard.text().matches("HTTP/1.1 200 OK").count(), 5, "{}", heard.text());
+    assert_eq!(play.witness().exchanges.len(), 5);
+}
+
+#[test]
+fn an_answer_to_head_has_no_body() {
+    let mut recorded = answered(1, &Value::Null, whole("hello"));
+    (recorded.request.method, recorded.request.path) = ("HEAD".into(), "/v1/models".into());
+    let play = play(vec![recorded], vec![]);
+    let heard = play.send(format!("HEAD {}/models HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", play.base()));
+    assert_eq!((heard.status(), heard.body().as_str()), (200, ""));
+    assert_eq!(end_of(&play.witness(), 0), Some(End::Complete));
+}
+
+#[test]
+fn a_path_that_nobody_was_given_leads_nowhere() {
+    let asked = chat("hi", false);
+    let play = play(vec![answered(1, &asked, whole("hello"))], vec![]);
+    let base = play.base();
+    for path in
+        ["/".to_string(), "/v1/chat/completions".into(), base[..20].to_string(), format!("{base}/../../x"), format!("{base}/%2e%2E/x")]
+    {
+        assert_eq!(play.send(post(&path, &asked, "connection: close\r\n")).status(), 404, "{path}");
+    }
+    assert_eq!(play.witness().exchanges.len(), 0);
+}
+
+#[test]
+fn a_door_that_was_closed_stays_closed() {
+    let asked = chat("hi", false);
+    let Play { runtime, proxy, door } = play(vec![answered(1, &asked, whole("hello"))], vec![]);
+    let path = format!("{}/chat/completions", path_of(door.base_url(UPSTREAM).unwrap()));
+    runtime.block_on(door.close());
+    let mut stream = connect(proxy.address());
+    stream.write_all(post(&path, &asked, "connection: close\r\n").as_bytes()).unwrap();
+    assert_eq!(hear(stream).status(), 404);
+}
+
+#[test]
+fn a_request_of_two_lengths_is_refused_and_smuggles_nothing() {
+    let asked = chat("hi", false);
+    let play = play(vec![answered(1, &asked, whole("hello"))], vec![]);
+    let path = format!("{}/chat/completions", play.base());
+    let hidden = format!("GET {}/models HTTP/1.1\r\nhost: x\r\n\r\n", play.base());
+    for headers in [
+        "content-length: 0\r\ncontent-length: 5\r\n",
+        "content-length: -1\r\n",
+        "transfer-encoding: chunked, gzip\r\n",
+        "content-length : 4\r\n",
+    ] {
+        let heard = play.send(format!("POST {path} HTTP/1.1\r\nhost: x\r\n{headers}\r\n{hidden}"));
+        assert_eq!((heard.status(), heard.text().matches("HTTP/1.1 ").count()), (400, 1), "{headers}: {}", heard.text());
+    }
+    assert_eq!(play.witness().exchanges.len(), 0);
+}
+
+#[test]
+fn a_body_beyond_the_cap_is_refused() {
+    let play = play(vec![], vec![]);
+    let path = format!("{}/chat/completions", play.base());
+    let size = relapse::limit::BODY_BYTES + 1;
+    let mut stream = play.connect();
+    write!(stream, "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {size}\r\n\r\n").unwrap();
+    let mut sending = stream.try_clone().unwrap();
+    let sender = std::thread::spawn(move || {
+        let piece = vec![b' '; 1 << 20];
+        let mut left = size;
+        while left > 0 && sending.write_all(&piece[..left.min(piece.len())]).is_ok() {
+            left -= left.min(piece.len());
+        }
+    });
+    assert_eq!(hear(stream).status(), 413);
+    sender.join().unwrap();
+    let witness = play.witness();
+    assert!(witness.exchanges.is_empty() && witness.refused[0].contains("more than"), "{witness:?}");
+}
+
+#[test]
+fn sessions_at_once_never_see_each_other() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let proxy = runtime.block_on(Proxy::bind()).unwrap();
+    let asked = chat("hi", true);
+    let doors: Vec<Door> = (0..8)
+        .map(|index| {
+            let mut recorded = stream("complete");
+            recorded["sse"][1]["data"] = delta(json!({"content": format!("session {index}")}), None).into();
+            proxy.open(session((1..=20).map(|seq| answered(seq, &asked, recorded.clone())).collect(), Conditions::default())).unwrap()
+        })
+        .collect();
+    std::thread::scope(|scope| {
+        for (index, door) in doors.iter().enumerate() {
+            let (asked, address) = (&asked, proxy.address());
+            scope.spawn(move || {
+                for _ in 0..20 {
+                    let mut stream = connect(address);
+                    let path = format!("{}/chat/completions", path_of(door.base_url(UPSTREAM).unwrap()));
+                    stream.write_all(post(&path, asked, "connection: close\r\n").as_bytes()).unwrap();
+                    assert!(hear(stream).text().contains(&format!("session {index}\"")));
+                }
+            });
+        }
+    });
+    for door in doors {
+        let witness = runtime.block_on(door.close());
+        assert_eq!((witness.exchanges.len(), witness.misses.len()), (20, 0));
+    }
+}
+
+#[test]
+fn a_lobby_tells_sessions_apart_by_their_traces() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let proxy = runtime.block_on(Proxy::bind()).unwrap();
+    let asked = chat("hi", false);
+    let one = || session(vec![answered(1, &asked, whole("one"))], Conditions::default());
+    let lobby = proxy.lobby(&one().upstreams).unwrap();
+    let path = format!("{}/chat/completions", path_of(lobby.base_url(UPSTREAM).unwrap()));
+    let status = |trace: &str| {
+        let mut stream = connect(proxy.address());
+        let header = format!("traceparent: 00-{trace}-00f067aa0ba902b7-01\r\nconnection: close\r\n");
+        stream.write_all(post(&path, &asked, &header).as_bytes()).unwrap();
+        hear(stream).status()
+    };
+    let (first, second) = ("4bf92f3577b34da6a3ce929d0e0e4736", "5bf92f3577b34da6a3ce929d0e0e4736");
+    assert_eq!((status(first), lobby.strays()), (404, 1));
+    let (mut left, mut right) = (proxy.open(one()).unwrap(), proxy.open(one()).unwrap());
+    left.take(&lobby, Some(first));
+    right.take(&lobby, Some(second));
+    assert_eq!((status(first), status(second), status(second)), (200, 200, 422));
+    let (left, right) = (runtime.block_on(left.close()), runtime.block_on(right.close()));
+    assert_eq!((left.exchanges.len(), right.exchanges.len()), (1, 2));
+    assert_eq!(status(first), 404);
+}
