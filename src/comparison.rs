@@ -9,15 +9,24 @@ const ALPHA: f64 = 0.05;
 /// Pairs below which the mean has no interval, and the exact test decides.
 const MEAN_NEEDS: usize = 10;
 
+/// How one case went on one target.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Side {
+    /// Whether the case passed.
+    pub passed: bool,
+    /// The share of trials that passed.
+    pub share: f64,
+    /// Trials.
+    pub trials: u32,
+}
+
 /// How one case went on both targets.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pair {
-    /// The share of trials that passed on the base.
-    pub base: f64,
-    /// The share of trials that passed on the candidate.
-    pub candidate: f64,
-    /// Trials of the side that has fewer.
-    pub trials: u32,
+    /// On the base.
+    pub base: Side,
+    /// On the candidate.
+    pub candidate: Side,
     /// Candidate over base, by signal, where both are known and above 0.
     pub ratios: BTreeMap<&'static str, f64>,
 }
@@ -92,11 +101,10 @@ impl Comparison {
         if pairs.is_empty() {
             return None;
         }
-        let passes = |share: f64| share >= 1.0;
-        let count = |wanted: (bool, bool)| pairs.iter().filter(|pair| (passes(pair.base), passes(pair.candidate)) == wanted).count() as u32;
+        let count = |wanted: (bool, bool)| pairs.iter().filter(|pair| (pair.base.passed, pair.candidate.passed) == wanted).count() as u32;
         let (newly_failing, newly_passing) = (count((true, false)), count((false, true)));
-        let harms: Vec<f64> = pairs.iter().map(|pair| pair.base - pair.candidate).collect();
-        let several = pairs.len() >= MEAN_NEEDS && pairs.iter().all(|pair| pair.trials > 1);
+        let harms: Vec<f64> = pairs.iter().map(|pair| pair.base.share - pair.candidate.share).collect();
+        let several = pairs.len() >= MEAN_NEEDS && pairs.iter().all(|pair| pair.base.trials.min(pair.candidate.trials) > 1);
         let harm = several.then(|| estimate(&harms)).flatten();
         let p = mcnemar(newly_failing, newly_passing);
         Some(Self {
@@ -155,7 +163,8 @@ mod tests {
     use super::*;
 
     fn pair(base: f64, candidate: f64, trials: u32) -> Pair {
-        Pair { base, candidate, trials, ratios: BTreeMap::new() }
+        let side = |share: f64| Side { passed: share >= 1.0, share, trials };
+        Pair { base: side(base), candidate: side(candidate), ratios: BTreeMap::new() }
     }
 
     #[test]

@@ -1,5 +1,10 @@
 //! A verdict: what one case on one target means, and what a run of many means to a build.
 
+mod matrix;
+
+pub use matrix::Column;
+
+use crate::comparison::Comparison;
 use crate::fault::Place;
 use crate::redact::Redactor;
 use crate::signal::{Datum, Signals};
@@ -262,6 +267,8 @@ pub struct Summary {
     pub cases: Vec<CaseReport>,
     /// Whether `--prove` asked for regressions.
     pub prove: bool,
+    /// Targets side by side, where several ran the same cases.
+    pub comparisons: Vec<Comparison>,
     /// What a reader should know about the run as a whole (waivers, warnings).
     pub notes: Vec<String>,
 }
@@ -393,7 +400,7 @@ impl Summary {
         if outcome == Outcome::NothingRan && !cases.is_empty() {
             notes.push("no case gates: all are expected, muted or not applicable, so nothing was shown to pass".to_string());
         }
-        Self { outcome, cases, prove, notes }
+        Self { outcome, cases, prove, comparisons: Vec::new(), notes }
     }
 
     /// The same summary of a run to which something graver may have happened: a signal, a fault, an unwritten report.
@@ -405,8 +412,12 @@ impl Summary {
 
     /// How many cases got which verdict.
     pub fn counts(&self) -> Counts {
+        self.count(&self.cases)
+    }
+
+    fn count<'a>(&self, cases: impl IntoIterator<Item = &'a CaseReport>) -> Counts {
         let mut counts = Counts::default();
-        for case in &self.cases {
+        for case in cases {
             *match (case.standing(self.prove), case.verdict) {
                 (Standing::Aside(_), _) => &mut counts.aside,
                 (_, Verdict::Passed) => &mut counts.passed,

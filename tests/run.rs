@@ -176,6 +176,17 @@ fn answers_of_every_api_replay_streamed_or_whole() {
     passed     refund-window [responses]
     passed     refund-window [whole]
 
+    target     chat: 1 case, 1 passed, 0 regressed
+    target     claude: 1 case, 1 passed, 0 regressed, 9 tokens in, 4 out
+    target     responses: 1 case, 1 passed, 0 regressed, 9 tokens in, 4 out
+    target     whole: 1 case, 1 passed, 0 regressed, 9 tokens in, 4 out
+    compared   whole with chat: 1 case, none went another way
+               so few cases hide a harm below 95 %
+    compared   responses with chat: 1 case, none went another way
+               so few cases hide a harm below 95 %
+    compared   claude with chat: 1 case, none went another way
+               so few cases hide a harm below 95 %
+
     4 passed, 0 regressed, 0 changed, 0 undecided · passed
     ");
 }
@@ -188,6 +199,14 @@ fn tools_are_answered_from_the_case_on_every_api() {
     passed     lost-order [chat]
     passed     lost-order [claude]
     passed     lost-order [responses]
+
+    target     chat: 1 case, 1 passed, 0 regressed
+    target     claude: 1 case, 1 passed, 0 regressed, 18 tokens in, 8 out
+    target     responses: 1 case, 1 passed, 0 regressed, 18 tokens in, 8 out
+    compared   responses with chat: 1 case, none went another way
+               so few cases hide a harm below 95 %
+    compared   claude with chat: 1 case, none went another way
+               so few cases hide a harm below 95 %
 
     3 passed, 0 regressed, 0 changed, 0 undecided · passed
     ");

@@ -6,7 +6,7 @@ use crate::case::Case;
 use crate::compile;
 use crate::disk::Root;
 use crate::fault::{Fault, Faults, suggest};
-use crate::project::{Project, Target};
+use crate::project::{Project, Target, TargetKind};
 use crate::recording;
 use crate::redact::Redactor;
 use crate::replay::{self, Assignment, Stage};
@@ -68,7 +68,8 @@ pub(super) fn run(root: &Root, args: &Args, terminal: Terminal) -> Result<Outcom
     let standard = Standard { telemetry: &project.telemetry, mapping: &mapping, now: now(), rate_tests: suite.rate_tests() };
     let stage = Stage { root, project: &project, redactor: &redactor, standard, mode, egress: None, trials: None };
     let reports = replay::replay(stage, &assignments)?;
-    let mut summary = Summary::of(reports, args.prove, notes(&project, &suite, &assignments, args)).redacted(&redactor);
+    let mut summary = Summary::of(reports, args.prove, notes(&project, &suite, &assignments, args));
+    summary = summary.compared(&comparable(&project, args)).redacted(&redactor);
     summary.notes.extend(report::notes(&summary, &requests));
     let written = report::write_all(&summary, &requests);
     if written.is_err() {
@@ -110,6 +111,16 @@ fn targets<'a>(case: &'a Case, project: &'a Project, args: &'a Args) -> impl Ite
             (true, false) => of_case && !target.expect_regressed,
         }
     })
+}
+
+/// The prompt targets of a run, in the order of `--target`, else of relapse.yaml: the first is what the others are compared
+/// with. An application's telemetry says other things than a conversation, so only like is compared with like.
+fn comparable<'a>(project: &'a Project, args: &'a Args) -> Vec<&'a str> {
+    let is_prompt = |target: &&Target| matches!(target.kind, TargetKind::Prompt(_));
+    let prompts = project.targets.iter().filter(is_prompt).map(|target| target.name.as_str());
+    let mut names: Vec<&str> = prompts.collect();
+    names.sort_by_key(|name| args.target.iter().position(|wanted| wanted == name));
+    names
 }
 
 fn notes(project: &Project, suite: &Suite, assignments: &[Assignment<'_>], args: &Args) -> Vec<String> {

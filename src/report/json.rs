@@ -1,8 +1,9 @@
 //! The JSON report: the whole run for programs, stable from `format: 1` on.
 
+use crate::comparison::{Comparison, Estimate};
 use crate::inert;
 use crate::signal::Datum;
-use crate::verdict::{CaseReport, Contradiction, FieldReport, Standing, Summary, TestReport};
+use crate::verdict::{self, CaseReport, Column, Contradiction, FieldReport, Standing, Summary, TestReport};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -29,6 +30,9 @@ struct Report<'a> {
     /// Whether `--prove` asked for regressions: then `passed` means that every case regressed.
     prove: bool,
     counts: Counts,
+    targets: Vec<Target>,
+    /// Targets side by side, where several ran the same cases.
+    comparisons: Vec<Compared<'a>>,
     /// What a reader should know about the run as a whole.
     notes: &'a [String],
     cases: Vec<Case<'a>>,
@@ -43,6 +47,50 @@ struct Counts {
     undecided: usize,
     /// Run and shown, but not counted: expected, muted or not applicable.
     aside: usize,
+}
+
+/// All cases on one target.
+#[derive(Debug, Serialize)]
+struct Target {
+    target: String,
+    counts: Counts,
+    /// Tokens and cost as far as they are known.
+    input_tokens: u64,
+    output_tokens: u64,
+    cost_usd: f64,
+}
+
+/// Two targets on the cases that were decided on both.
+#[derive(Debug, Serialize)]
+struct Compared<'a> {
+    base: &'a str,
+    candidate: &'a str,
+    /// Cases that were decided on both.
+    pairs: usize,
+    /// Cases that ran on both and were not decided on one of them.
+    left_out: usize,
+    newly_failing: u32,
+    newly_passing: u32,
+    /// What `worse` rests on: `mcnemar-exact` or `mean-difference`.
+    method: &'static str,
+    /// One-sided, of McNemar's exact test.
+    p: f64,
+    /// The share of trials that the candidate loses; `null` for fewer than 10 cases or one trial.
+    harm: Option<Bounds>,
+    worse: bool,
+    /// No harm smaller than this could be excluded by so many cases.
+    smallest_excludable: f64,
+    /// Candidate over base, geometric means by signal.
+    ratios: BTreeMap<&'static str, Bounds>,
+}
+
+/// A mean with its one-sided 95 % bounds.
+#[derive(Debug, Serialize)]
+struct Bounds {
+    mean: f64,
+    low: f64,
+    high: f64,
+    pairs: usize,
 }
 
 /// One case on one target.
@@ -148,24 +196,69 @@ struct Contradicted<'a> {
 
 impl<'a> Report<'a> {
     fn of(summary: &'a Summary) -> Self {
-        let counts = summary.counts();
         Self {
             format: 1,
             outcome: summary.outcome.word(),
             exit: summary.outcome.exit(),
             complete: summary.outcome.is_complete(),
             prove: summary.prove,
-            counts: Counts {
-                passed: counts.passed,
-                regressed: counts.regressed,
-                changed: counts.changed,
-                undecided: counts.undecided,
-                aside: counts.aside,
-            },
+            counts: Counts::of(summary.counts()),
+            targets: summary.columns().into_iter().map(Target::of).collect(),
+            comparisons: summary.comparisons.iter().map(Compared::of).collect(),
             notes: &summary.notes,
             cases: summary.cases.iter().map(|case| Case::of(case, summary.prove)).collect(),
         }
     }
+}
+
+impl Counts {
+    fn of(counts: verdict::Counts) -> Self {
+        let verdict::Counts { passed, regressed, changed, undecided, aside } = counts;
+        Self { passed, regressed, changed, undecided, aside }
+    }
+}
+
+impl Target {
+    fn of(column: Column) -> Self {
+        Self {
+            target: column.target,
+            counts: Counts::of(column.counts),
+            input_tokens: column.input_tokens,
+            output_tokens: column.output_tokens,
+            cost_usd: rounded(column.usd),
+        }
+    }
+}
+
+impl<'a> Compared<'a> {
+    fn of(comparison: &'a Comparison) -> Self {
+        Self {
+            base: &comparison.base,
+            candidate: &comparison.candidate,
+            pairs: comparison.pairs,
+            left_out: comparison.left_out,
+            newly_failing: comparison.newly_failing,
+            newly_passing: comparison.newly_passing,
+            method: comparison.method.word(),
+            p: rounded(comparison.p),
+            harm: comparison.harm.map(Bounds::of),
+            worse: comparison.worse,
+            smallest_excludable: rounded(comparison.smallest_excludable),
+            ratios: comparison.ratios.iter().map(|(signal, ratio)| (*signal, Bounds::of(*ratio))).collect(),
+        }
+    }
+}
+
+impl Bounds {
+    fn of(estimate: Estimate) -> Self {
+        let Estimate { mean, low, high, pairs } = estimate;
+        Self { mean: rounded(mean), low: rounded(low), high: rounded(high), pairs }
+    }
+}
+
+/// Six decimals: logarithms differ behind them from machine to machine, and equal summaries give equal bytes.
+fn rounded(value: f64) -> f64 {
+    (value * 1e6).round() / 1e6
 }
 
 impl<'a> Case<'a> {
@@ -254,6 +347,13 @@ mod tests {
         let mut bytes = Vec::new();
         write(summary, &mut bytes).expect("written to memory");
         String::from_utf8(bytes).expect("UTF-8")
+    }
+
+    #[test]
+    fn two_targets_side_by_side() {
+        let report: serde_json::Value = serde_json::from_str(&text(&sample::comparison())).expect("JSON");
+        let parts = serde_json::json!({"targets": report["targets"], "comparisons": report["comparisons"]});
+        insta::assert_snapshot!(serde_json::to_string_pretty(&parts).expect("JSON"));
     }
 
     #[test]

@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn an_unfinished_or_empty_run_is_not_green() {
         for outcome in [Outcome::Interrupted, Outcome::Terminated, Outcome::Internal, Outcome::NothingRan, Outcome::Misconfigured] {
-            let report = read(&xml(&Summary { outcome, cases: Vec::new(), prove: false, notes: Vec::new() }));
+            let report = read(&xml(&Summary { outcome, cases: Vec::new(), prove: false, comparisons: Vec::new(), notes: Vec::new() }));
             assert_eq!((report.tests, report.errors), (1, 1), "{outcome:?}");
         }
     }

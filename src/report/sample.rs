@@ -12,6 +12,23 @@ pub(super) fn summary() -> Summary {
     Summary::of(cases, false, vec![note])
 }
 
+/// Base and head of a prompt on a dozen cases, two of which fail newly.
+pub(super) fn comparison() -> Summary {
+    let on = |target: &str, failing: usize, tokens: f64| {
+        let case = move |index: usize| {
+            let verdict = if index < failing { Verdict::Regressed(Regression::Test) } else { Verdict::Passed };
+            let mut report = CaseReport { target: String::new(), ..case(&format!("case-{index:02}"), "A title", verdict) };
+            report.signals.set("tokens.input", Datum::Number(tokens + index as f64));
+            report.signals.set("cost.usd", Datum::Number(0.001));
+            report
+        };
+        let target = target.to_string();
+        (0..12).map(case).map(move |report| CaseReport { target: target.clone(), ..report }).collect::<Vec<_>>()
+    };
+    let cases = [on("base", 0, 100.0), on("head", 2, 120.0)].concat();
+    Summary::of(cases, false, Vec::new()).compared(&["base", "head"])
+}
+
 /// The suite's own mutation test, which one case survives.
 pub(super) fn proof() -> Summary {
     let mut survivor = tone();
@@ -36,7 +53,13 @@ pub(super) fn hostile(text: &str) -> Summary {
     case.notes = vec![text.to_string()];
     case.next = Some(text.to_string());
     let aside = CaseReport { id: format!("~{text}"), gates: false, status: "open".to_string(), ..case.clone() };
-    Summary { outcome: crate::verdict::Outcome::Regressed, cases: vec![case, aside], prove: false, notes: vec![text.to_string()] }
+    Summary {
+        outcome: crate::verdict::Outcome::Regressed,
+        cases: vec![case, aside],
+        prove: false,
+        comparisons: Vec::new(),
+        notes: vec![text.to_string()],
+    }
 }
 
 fn case(id: &str, title: &str, verdict: Verdict) -> CaseReport {

@@ -1,10 +1,11 @@
 //! The terminal report: what came back, where it is written down, and what to do next.
 
 use super::page::{Label, Page, Tone};
+use crate::comparison::Comparison;
 use crate::inert;
 use crate::limit;
 use crate::signal::Datum;
-use crate::verdict::{Aside, CaseReport, Contradiction, FieldReport, Outcome, Standing, Summary, TestReport};
+use crate::verdict::{Aside, CaseReport, Column, Contradiction, Counts, FieldReport, Outcome, Standing, Summary, TestReport};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -266,10 +267,23 @@ impl Report<'_> {
         for note in notes.chain(self.summary.notes.iter().cloned()).collect::<Vec<_>>() {
             self.page.entry(outer("note", Tone::Quiet), &inert::one_line(&note), Tone::Plain);
         }
+        self.matrix();
         self.live();
         self.proof();
         if !self.summary.outcome.is_complete() {
             self.page.entry(outer("incomplete", Tone::Bad), "the run did not end by itself; cases are missing here", Tone::Plain);
+        }
+    }
+
+    /// Targets side by side, where several were run.
+    fn matrix(&mut self) {
+        let columns = self.summary.columns();
+        for column in columns.iter().filter(|_| columns.len() > 1) {
+            self.page.entry(outer("target", Tone::Quiet), &inert::one_line(&column_line(column)), Tone::Plain);
+        }
+        for comparison in &self.summary.comparisons {
+            let tone = if comparison.worse { Tone::Bad } else { Tone::Quiet };
+            self.page.entry(outer("compared", tone), &comparison_lines(comparison), Tone::Plain);
         }
     }
 
@@ -333,6 +347,43 @@ fn is_missing(field: &FieldReport) -> bool {
     field.held == Some(false) && field.waived.is_none()
 }
 
+fn column_line(column: &Column) -> String {
+    let Counts { passed, regressed, changed, undecided, aside } = column.counts;
+    let cases = count(passed + regressed + changed + undecided + aside, "case");
+    let mut line = format!("{}: {cases}, {passed} passed, {regressed} regressed", column.target);
+    if column.input_tokens + column.output_tokens > 0 {
+        line.push_str(&format!(", {} tokens in, {} out", column.input_tokens, column.output_tokens));
+    }
+    if column.usd > 0.0 {
+        line.push_str(&format!(", {:.4} USD", column.usd));
+    }
+    line
+}
+
+/// What the comparison says, what it rests on, and what so few cases could not show.
+fn comparison_lines(comparison: &Comparison) -> String {
+    let Comparison { base, candidate, pairs, left_out, newly_failing, newly_passing, p, .. } = comparison;
+    let left_out = if *left_out > 0 { format!(" ({left_out} left out as undecided)") } else { String::new() };
+    let went = match newly_failing + newly_passing {
+        0 => "none went another way".to_string(),
+        _ => format!("{newly_failing} newly failing, {newly_passing} newly passing"),
+    };
+    let mut lines = vec![inert::one_line(&format!("{candidate} with {base}: {}{left_out}, {went}", count(*pairs, "case")))];
+    let verdict = if comparison.worse { "worse beyond chance" } else { "no evidence that it is worse" };
+    let unseen = format!("so few cases hide a harm below {:.0} %", comparison.smallest_excludable * 1e2);
+    match comparison.harm {
+        Some(harm) => {
+            let bounds = format!("from {:.1} to {:.1} %", harm.low * 1e2, harm.high * 1e2);
+            lines.push(format!("{verdict}: it loses {:.1} % of trials ({bounds})", harm.mean * 1e2));
+        }
+        None if newly_failing + newly_passing > 0 => lines.push(format!("{verdict}: p = {p:.3} (McNemar, exact); {unseen}")),
+        None => lines.push(unseen),
+    }
+    let beyond_chance = comparison.ratios.iter().filter(|(_, ratio)| ratio.low > 1.0 || ratio.high < 1.0);
+    lines.extend(beyond_chance.map(|(signal, ratio)| format!("{signal} × {:.2} (from {:.2} to {:.2})", ratio.mean, ratio.low, ratio.high)));
+    lines.join("\n")
+}
+
 fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
@@ -380,6 +431,11 @@ mod tests {
     #[test]
     fn eighty_columns() {
         insta::assert_snapshot!(text(&sample::summary(), 80, false));
+    }
+
+    #[test]
+    fn two_targets_side_by_side() {
+        insta::assert_snapshot!(text(&sample::comparison(), 80, false));
     }
 
     #[test]
