@@ -302,7 +302,7 @@ fn blindness(unknown: &[&str], request: &Request) -> String {
 
 fn attribute(field: &str, request: &Request) -> String {
     match request.fields.get(field) {
-        Some(crate::field::State::Absent { add, .. } | crate::field::State::Indeterminate { add, .. }) => add.clone(),
+        Some(crate::field::State::Absent { add, .. } | crate::field::State::Indeterminate { add, .. }) => add.to_string(),
         _ => crate::mapping::attribute_to_add(field).to_string(),
     }
 }

@@ -189,7 +189,7 @@ fn fields(incident: &Request, healthy: &[Request], mapping: &Mapping) -> (Vec<St
         if !healthy.is_empty() && healthy.iter().all(present) {
             missing.push(definition.name.to_string());
         } else if let Some(State::Absent { add, .. } | State::Indeterminate { add, .. }) = state {
-            both.push((definition.name.to_string(), add.clone()));
+            both.push((definition.name.to_string(), add.to_string()));
         }
     }
     (missing, both)

@@ -1,7 +1,11 @@
 //! A field: a canonical piece of telemetry, and whether a trace carries it.
 
+use foldhash::fast::FixedState;
 use serde_json::Value;
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::{Arc, LazyLock};
 
 /// The groups of the minimum telemetry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,7 +97,14 @@ pub const ALL: &[Definition] = &[
 
 /// The definition of a field.
 pub fn definition(name: &str) -> Option<&'static Definition> {
-    ALL.iter().find(|definition| definition.name == name)
+    place(name).map(|place| &ALL[place])
+}
+
+/// A field's place in [`ALL`].
+pub fn place(name: &str) -> Option<usize> {
+    static PLACES: LazyLock<HashMap<&str, usize, FixedState>> =
+        LazyLock::new(|| ALL.iter().enumerate().map(|(place, definition)| (definition.name, place)).collect());
+    PLACES.get(name).copied()
 }
 
 /// The fields of the minimum profile, quality group left out.
@@ -155,16 +166,16 @@ pub enum State {
     /// It does not.
     Absent {
         /// The keys that were looked for, most likely first.
-        looked: Vec<String>,
+        looked: Arc<[Arc<str>]>,
         /// The attribute to add for this instrumentation.
-        add: String,
+        add: Cow<'static, str>,
     },
     /// Nothing can be said: content capture off, events dropped, truncated, or the instrumentation cannot carry it.
     Indeterminate {
         /// A word for the reason, as in `events-dropped`.
         reason: String,
         /// The attribute or setting to add for this instrumentation.
-        add: String,
+        add: Cow<'static, str>,
     },
     /// It was not required: nothing was streamed, no tool was asked for, there is no such span.
     ConditionNotMet,

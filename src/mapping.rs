@@ -3,10 +3,11 @@
 use crate::fault::Fault;
 use crate::field;
 use crate::otlp::{AnyValue, Attributes, Span};
+use foldhash::fast::FixedState;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 /// What a span is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -44,13 +45,56 @@ pub struct Found {
     /// The normalised value: seconds, counts, texts.
     pub value: Value,
     /// The key under which it was found.
-    pub key: String,
+    pub key: Arc<str>,
     /// The alias's place in the field's list; lower wins.
     pub rank: usize,
 }
 
-/// What one span carries, by the names of fields and facts.
-pub type Findings = BTreeMap<&'static str, Found>;
+/// What one span carries, by the names of fields and facts: a dozen at most, so looked through and not sorted.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Findings(Vec<(&'static str, Found)>);
+
+impl Findings {
+    /// What was found under a name.
+    pub fn get(&self, name: &str) -> Option<&Found> {
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, found)| found)
+    }
+
+    /// What was found under a name, to be put right.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut Found> {
+        self.0.iter_mut().find(|(known, _)| *known == name).map(|(_, found)| found)
+    }
+
+    /// Whether anything was found under a name.
+    pub fn contains_key(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// Sets what was found under a name.
+    pub fn insert(&mut self, name: &'static str, found: Found) {
+        match self.get_mut(name) {
+            Some(known) => *known = found,
+            None => self.0.push((name, found)),
+        }
+    }
+
+    /// Sets what was found under a name under which nothing was found before.
+    pub fn complete(&mut self, name: &'static str, found: impl FnOnce() -> Found) {
+        if !self.contains_key(name) {
+            self.0.push((name, found()));
+        }
+    }
+
+    /// Forgets what was found under a name.
+    pub fn remove(&mut self, name: &str) {
+        self.0.retain(|(known, _)| *known != name);
+    }
+
+    /// Names and what was found under them.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Found)> {
+        self.0.iter().map(|(name, found)| (*name, found))
+    }
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
 #[serde(rename_all = "kebab-case")]
@@ -139,13 +183,35 @@ const EMBEDDED: &str = include_str!("mapping.yaml");
 
 static FILE: LazyLock<File> = LazyLock::new(|| crate::yaml::typed(EMBEDDED).expect("the embedded mapping is read by a test"));
 
+/// The places in the list of kinds at which a key is asked for.
+static KINDS: LazyLock<ByKey<Vec<usize>>> = LazyLock::new(|| {
+    let mut places: ByKey<Vec<usize>> = ByKey::default();
+    for (place, rule) in FILE.kinds.iter().enumerate() {
+        places.entry(rule.key.as_str().into()).or_default().push(place);
+    }
+    places
+});
+
 static BUILT_IN: LazyLock<Mapping> = LazyLock::new(|| Mapping::of(&FILE, &BTreeMap::new()));
+
+/// A table looked up for every attribute of every span; its own keys are ours, so nobody can make them collide.
+type ByKey<T> = HashMap<Arc<str>, T, FixedState>;
+
+/// One alias of one field.
+#[derive(Debug)]
+struct Entry {
+    field: &'static str,
+    rank: usize,
+    alias: Alias,
+    /// The key as reports show it.
+    shown: Arc<str>,
+}
 
 /// The table, with its aliases indexed by key.
 #[derive(Debug)]
 pub struct Mapping {
-    by_key: HashMap<String, Vec<(&'static str, usize, Alias)>>,
-    fields: BTreeMap<&'static str, Vec<String>>,
+    by_key: ByKey<Vec<Entry>>,
+    fields: BTreeMap<&'static str, Arc<[Arc<str>]>>,
 }
 
 impl Mapping {
@@ -174,26 +240,28 @@ impl Mapping {
     }
 
     fn of(file: &'static File, aliases: &BTreeMap<String, Vec<String>>) -> Self {
-        let mut mapping = Self { by_key: HashMap::new(), fields: BTreeMap::new() };
-        for (name, list) in file.fields.iter().chain(&file.facts) {
-            let own = aliases.get(name).into_iter().flatten().map(|key| own_alias(key, list));
-            for (rank, alias) in own.chain(list.iter().cloned()).enumerate() {
-                mapping.fields.entry(name).or_default().push(alias.key.clone());
-                mapping.by_key.entry(alias.key.clone()).or_default().push((name, rank, alias));
+        let mut mapping = Self { by_key: ByKey::default(), fields: BTreeMap::new() };
+        for (field, list) in file.fields.iter().chain(&file.facts) {
+            let own = aliases.get(field).into_iter().flatten().map(|key| own_alias(key, list));
+            let all: Vec<Alias> = own.chain(list.iter().cloned()).collect();
+            mapping.fields.insert(field, all.iter().map(|alias| Arc::from(alias.key.as_str())).collect());
+            for (rank, alias) in all.into_iter().enumerate() {
+                let key = Arc::from(alias.key.as_str());
+                mapping.by_key.entry(key).or_default().push(Entry { field, rank, shown: shown_key(&alias), alias });
             }
         }
         mapping
     }
 
     /// The keys under which a field is looked for, most likely first.
-    pub fn keys(&self, field: &str) -> &[String] {
-        self.fields.get(field).map_or(&[], Vec::as_slice)
+    pub fn keys(&self, field: &str) -> Arc<[Arc<str>]> {
+        self.fields.get(field).cloned().unwrap_or_default()
     }
 
     /// Everything that a span carries, the first alias of each field winning.
     pub fn findings(&self, span: &Span, kind: Kind, convention: Option<&str>) -> Findings {
         let about = About { span, kind, convention };
-        let mut findings = Findings::new();
+        let mut findings = Findings::default();
         for (key, value) in &span.attributes {
             self.take(&mut findings, &about, From::Span, key, &mut Reading::of(value));
         }
@@ -215,7 +283,8 @@ impl Mapping {
         let mut best: Option<(usize, Value)> = None;
         for (key, value) in &span.attributes {
             let mut reading = Reading::of(value);
-            for (_, rank, alias) in self.by_key.get(key).into_iter().flatten().filter(|(name, ..)| *name == field) {
+            let entries = self.by_key.get(key.as_str()).into_iter().flatten();
+            for Entry { rank, alias, .. } in entries.filter(|entry| entry.field == field) {
                 let fits = alias.from == From::Span && about.fits(alias) && best.as_ref().is_none_or(|(held, _)| rank < held);
                 if fits && let Some(value) = reading.decode(alias, span) {
                     best = Some((*rank, value));
@@ -226,14 +295,14 @@ impl Mapping {
     }
 
     fn take(&self, findings: &mut Findings, about: &About<'_>, from: From, key: &str, reading: &mut Reading<'_>) {
-        for (name, rank, alias) in self.by_key.get(key).into_iter().flatten() {
-            let better = findings.get(name).is_none_or(|found| *rank < found.rank);
+        for Entry { field, rank, alias, shown } in self.by_key.get(key).into_iter().flatten() {
+            let better = findings.get(field).is_none_or(|found| *rank < found.rank);
             if better
                 && alias.from == from
                 && about.fits(alias)
                 && let Some(value) = reading.decode(alias, about.span)
             {
-                findings.insert(name, Found { value, key: shown_key(alias), rank: *rank });
+                findings.insert(field, Found { value, key: Arc::clone(shown), rank: *rank });
             }
         }
     }
@@ -295,11 +364,11 @@ fn own_alias(key: &str, list: &[Alias]) -> Alias {
     Alias { key: key.to_string(), decode, at: None, on: Vec::new(), from: From::Span, not_convention: None, not_scope: None }
 }
 
-fn shown_key(alias: &Alias) -> String {
+fn shown_key(alias: &Alias) -> Arc<str> {
     match (&alias.at, alias.decode) {
-        (Some(at), _) => format!("{}{at}", alias.key),
-        (None, Decode::Event) => format!("event {}", alias.key),
-        (None, _) => alias.key.clone(),
+        (Some(at), _) => format!("{}{at}", alias.key).into(),
+        (None, Decode::Event) => format!("event {}", alias.key).into(),
+        (None, _) => alias.key.as_str().into(),
     }
 }
 
@@ -410,25 +479,29 @@ fn since_start(value: &AnyValue, span: &Span) -> Option<f64> {
 /// The kind of a span that answers a request.
 const SERVER: u8 = 2;
 
-/// What a span is, by the order of evidence.
+/// What a span is, by the order of evidence; of two equal keys the last counts.
 pub fn kind(span: &Span) -> Kind {
-    for rule in &FILE.kinds {
-        let Some((_, value)) = span.attributes.iter().rev().find(|(key, _)| *key == rule.key) else { continue };
-        if rule.client && span.kind == SERVER {
-            continue;
-        }
-        if let Some(kind) = rule.any {
-            return kind;
-        }
-        let Some(word) = text(value).map(|word| word.trim_matches('"').to_lowercase()) else { continue };
-        if let Some(kind) = rule.is.get(&word) {
-            return *kind;
-        }
-        if let Some((_, kind)) = rule.ends.iter().find(|(end, _)| word.ends_with(end.as_str())) {
-            return *kind;
+    let mut values: Vec<(usize, &AnyValue)> = Vec::new();
+    for (key, value) in span.attributes.iter().rev() {
+        for place in KINDS.get(key.as_str()).into_iter().flatten() {
+            values.push((*place, value));
         }
     }
-    Kind::Other
+    values.sort_by_key(|(place, _)| *place);
+    values.dedup_by_key(|(place, _)| *place);
+    let mut rules = values.into_iter().map(|(place, value)| (&FILE.kinds[place], value));
+    rules.find_map(|(rule, value)| rule.kind(value).filter(|_| !rule.client || span.kind != SERVER)).unwrap_or(Kind::Other)
+}
+
+impl KindRule {
+    fn kind(&self, value: &AnyValue) -> Option<Kind> {
+        if self.any.is_some() {
+            return self.any;
+        }
+        let word = text(value)?.trim_matches('"').to_lowercase();
+        let by_end = || self.ends.iter().find(|(end, _)| word.ends_with(end.as_str())).map(|(_, kind)| *kind);
+        self.is.get(&word).copied().or_else(by_end)
+    }
 }
 
 /// The instrumentation that wrote a span, if its scope is known.

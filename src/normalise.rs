@@ -7,6 +7,7 @@ mod group;
 mod message;
 mod parents;
 mod record;
+mod tree;
 
 use crate::mapping::{self, Kind, Mapping};
 use crate::otlp::{Attributes, LogRecord, Span};

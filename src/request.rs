@@ -7,7 +7,7 @@ mod pairing;
 mod stages;
 mod sweep;
 
-use crate::field::{self, On, State};
+use crate::field::{On, State};
 use crate::mapping::Mapping;
 use crate::signal::Signals;
 use crate::trace::{Document, Trace};
@@ -117,7 +117,7 @@ impl Request {
 
     fn read_fields(&mut self, mapping: &Mapping) {
         let Some(trace) = &self.trace else { return };
-        self.fields = field::ALL.iter().map(|definition| (definition.name, trace.state_in_profile(definition, mapping))).collect();
+        self.fields = trace.states(mapping);
     }
 }
 

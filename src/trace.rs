@@ -138,6 +138,9 @@ pub struct Retrieval {
     pub error: Option<String>,
 }
 
+/// Fields of which the last span's counts, not the first's.
+const LAST_WINS: [&str; 3] = ["finish_reason", "output", "model.responded"];
+
 /// What one request did.
 #[derive(Debug, Clone, Default)]
 pub struct Trace {
@@ -276,28 +279,55 @@ impl Trace {
         }
     }
 
-    /// The state in the minimum profile: a field whose condition is not met is not required.
-    pub fn state_in_profile(&self, definition: &field::Definition, mapping: &Mapping) -> State {
-        let met = match definition.when {
+    fn condition_met(&self, definition: &field::Definition) -> bool {
+        match definition.when {
             When::Always | When::Asked => true,
             When::Streamed => self.streamed() != Some(false),
             When::ToolRequested => self.tool_requested() == Some(true),
             When::Retrieved => !self.retrievals.is_empty(),
+        }
+    }
+
+    /// The state of every field in the minimum profile, by name: a field whose condition is not met is not required.
+    pub fn states(&self, mapping: &Mapping) -> BTreeMap<&'static str, State> {
+        let told = self.told();
+        let state = |(definition, told): (&'static field::Definition, &Option<usize>)| match self.condition_met(definition) {
+            true => (definition.name, self.state_told(definition.name, *told, mapping)),
+            false => (definition.name, State::ConditionNotMet),
         };
-        if met { self.state(definition.name, On::Any, mapping) } else { State::ConditionNotMet }
+        field::ALL.iter().zip(&told).map(state).collect()
+    }
+
+    /// The span that tells each field first (or last, where that counts), in the order of all fields.
+    fn told(&self) -> Vec<Option<usize>> {
+        let mut told = vec![None; field::ALL.len()];
+        for (backwards, index) in
+            [false, true].into_iter().flat_map(|backwards| self.root_first(backwards).map(move |index| (backwards, index)))
+        {
+            for (name, _) in self.nodes[index].findings.iter().filter(|(name, _)| LAST_WINS.contains(name) == backwards) {
+                if let Some(place) = field::place(name) {
+                    told[place] = told[place].or(Some(index));
+                }
+            }
+        }
+        told
     }
 
     fn state_anywhere(&self, field: &str, mapping: &Mapping) -> State {
-        let last_wins = matches!(field, "finish_reason" | "output" | "model.responded");
-        let mut order: Vec<usize> = (0..self.nodes.len()).collect();
-        if last_wins {
-            order.reverse();
-        }
-        let root_first = self.root.into_iter().chain(order);
-        for index in root_first {
-            if let Some(state) = self.present_on(field, index) {
-                return state;
-            }
+        let told = self.root_first(LAST_WINS.contains(&field)).find(|index| self.nodes[*index].findings.contains_key(field));
+        self.state_told(field, told, mapping)
+    }
+
+    /// The root, then every span by start, or backwards.
+    fn root_first(&self, backwards: bool) -> impl Iterator<Item = usize> + use<> {
+        let count = self.nodes.len();
+        self.root.into_iter().chain((0..count).map(move |index| if backwards { count - 1 - index } else { index }))
+    }
+
+    /// The state of a field that this span tells first, or none does.
+    fn state_told(&self, field: &str, node: Option<usize>, mapping: &Mapping) -> State {
+        if let Some(state) = node.and_then(|index| self.present_on(field, index)) {
+            return state;
         }
         if let Some((value, key)) = self.beside.get(field) {
             return State::Present { value: value.clone(), span: None, key: key.clone() };
@@ -320,7 +350,7 @@ impl Trace {
     fn present_on(&self, field: &str, index: usize) -> Option<State> {
         let node = self.nodes.get(index)?;
         let found = node.findings.get(field)?;
-        Some(State::Present { value: found.value.clone(), span: Some(node.span_id.clone()), key: found.key.clone() })
+        Some(State::Present { value: found.value.clone(), span: Some(node.span_id.clone()), key: found.key.to_string() })
     }
 
     /// Absent, or indeterminate with the reason; `node` narrows it to one span.
@@ -329,8 +359,8 @@ impl Trace {
             Some(index) => vec![&self.nodes[index]],
             None => self.nodes.iter().collect(),
         };
-        let add = mapping::attribute_to_add(field).to_string();
-        let indeterminate = |reason: &str, add: String| State::Indeterminate { reason: reason.into(), add };
+        let add = mapping::attribute_to_add(field);
+        let indeterminate = |reason: &str, add: String| State::Indeterminate { reason: reason.into(), add: add.into() };
         if field == "latency.first_token" && asked.iter().any(|node| node.kind == Kind::Model && node.events_dropped) {
             return indeterminate("events-dropped", format!("{add}, or raise OTEL_SPAN_EVENT_COUNT_LIMIT"));
         }
@@ -346,7 +376,7 @@ impl Trace {
         if let Some(add) = self.conventions.iter().find_map(|convention| mapping::cannot_carry(convention, field)) {
             return indeterminate("instrumentation-cannot-carry-it", add.into());
         }
-        State::Absent { looked: mapping.keys(field).to_vec(), add }
+        State::Absent { looked: mapping.keys(field), add: add.into() }
     }
 
     fn content_is_off(&self) -> bool {

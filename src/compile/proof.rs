@@ -188,7 +188,7 @@ impl Proof {
 fn state_in(request: &Request, field: &str, on: On, mapping: &Mapping) -> State {
     match &request.trace {
         Some(_) => request.state(field, on, mapping),
-        None => State::Absent { looked: Vec::new(), add: crate::mapping::attribute_to_add(field).to_string() },
+        None => State::Absent { looked: Vec::new().into(), add: crate::mapping::attribute_to_add(field).into() },
     }
 }
 

@@ -80,8 +80,8 @@ fn overlap(one: &Node, other: &Node) -> f64 {
 /// What only the second span says is kept on the first.
 fn merge(trace: &mut Trace, kept: usize, index: usize) {
     let extra = trace.nodes[index].findings.clone();
-    for (name, found) in extra {
-        trace.nodes[kept].findings.entry(name).or_insert(found);
+    for (name, found) in extra.iter() {
+        trace.nodes[kept].findings.complete(name, || found.clone());
     }
     let error = trace.nodes[index].error.clone();
     let node = &mut trace.nodes[kept];

@@ -9,8 +9,8 @@ use serde_json::Value;
 /// The messages that went into a model call.
 pub(super) fn input(node: &Node, span: &Span) -> Vec<Message> {
     let mut messages = node.findings.get("messages.system").map(|found| system(&found.value)).unwrap_or_default();
-    if let Some(found) = node.findings.get("messages.input") {
-        messages.extend(message::list(&found.value));
+    if let Some(found) = node.text("messages.input").and_then(message::parse) {
+        messages.extend(found);
         return messages;
     }
     for (prefix, inner) in [("llm.input_messages.", "message."), ("gen_ai.prompt.", "")] {
@@ -36,9 +36,8 @@ fn system(json: &Value) -> Vec<Message> {
 
 /// The message that came out of a model call; none when its content was not captured.
 pub(super) fn output(node: &Node, span: &Span) -> Option<Message> {
-    if let Some(found) = node.findings.get("messages.output") {
-        let mut messages = message::list(&found.value).into_iter().filter(|message| message.role != "tool");
-        return Some(messages.next().unwrap_or_default());
+    if let Some(found) = node.text("messages.output").and_then(message::parse) {
+        return Some(found.into_iter().find(|message| message.role != "tool").unwrap_or_default());
     }
     for (prefix, inner) in [("llm.output_messages.", "message."), ("gen_ai.completion.", "")] {
         if let Some(first) = message::flattened(&span.attributes, prefix, inner).into_iter().next() {
@@ -58,7 +57,7 @@ pub(super) fn output(node: &Node, span: &Span) -> Option<Message> {
 }
 
 fn put(node: &mut Node, name: &'static str, value: Value, key: &str) {
-    node.findings.entry(name).or_insert(Found { value, key: key.to_string(), rank: usize::MAX });
+    node.findings.complete(name, || Found { value, key: key.into(), rank: usize::MAX });
 }
 
 /// Completes the fields of every span: finish reasons in one set of words, placeholders taken out, tools and stages told.

@@ -1,5 +1,6 @@
 //! Messages of every convention, read into one neutral form.
 
+use super::tree::Tree;
 use crate::otlp::{AnyValue, Attributes};
 use crate::trace::{Document, Message, ToolRequest};
 use serde_json::Value;
@@ -7,52 +8,61 @@ use std::collections::BTreeMap;
 
 /// Messages out of a JSON list: OpenTelemetry's parts, OpenAI's, Anthropic's and the AI SDK's content.
 pub(super) fn list(json: &Value) -> Vec<Message> {
-    let items: &[Value] = match json {
-        Value::Array(items) => items,
-        Value::Object(map) => match map.get("messages").or_else(|| map.get("choices")) {
-            Some(Value::Array(items)) => items,
-            _ => return vec![message(json)],
+    read(&Tree::from(json))
+}
+
+/// Messages out of the text of a JSON list; none when it is no JSON, as when it was cut off.
+pub(super) fn parse(text: &str) -> Option<Vec<Message>> {
+    Tree::parse(text).map(|tree| read(&tree))
+}
+
+fn read(json: &Tree<'_>) -> Vec<Message> {
+    let items = match json {
+        Tree::List(items) => items.as_slice(),
+        Tree::Map(_) => match json.get("messages").or_else(|| json.get("choices")).and_then(Tree::as_array) {
+            Some(items) => items,
+            None => return vec![message(json)],
         },
-        Value::String(text) => return vec![Message { role: "assistant".into(), text: text.clone(), ..Message::default() }],
-        _ => return Vec::new(),
+        Tree::Text(text) => return vec![Message { role: "assistant".into(), text: text.to_string(), ..Message::default() }],
+        Tree::Null | Tree::Bool(_) | Tree::Number(_) => return Vec::new(),
     };
     // LangChain keeps one list of messages per prompt.
     let items = match items {
-        [Value::Array(inner)] => inner.as_slice(),
+        [Tree::List(inner)] => inner.as_slice(),
         other => other,
     };
     items.iter().map(|item| message(item.get("message").unwrap_or(item))).collect()
 }
 
-fn message(json: &Value) -> Message {
-    let role = json.get("role").and_then(Value::as_str).unwrap_or("assistant");
+fn message(json: &Tree<'_>) -> Message {
+    let role = json.get("role").and_then(Tree::as_str).unwrap_or("assistant");
     let mut message = Message { role: role.to_string(), ..Message::default() };
     for part in parts(json) {
         read_part(part, &mut message);
     }
-    for call in json.get("tool_calls").and_then(Value::as_array).into_iter().flatten() {
+    for call in json.get("tool_calls").and_then(Tree::as_array).into_iter().flatten() {
         message.tool_requests.extend(tool_request(call));
     }
-    if let Some(refusal) = json.get("refusal").and_then(Value::as_str).filter(|text| !text.is_empty()) {
+    if let Some(refusal) = json.get("refusal").and_then(Tree::as_str).filter(|text| !text.is_empty()) {
         message.refusal = Some(refusal.to_string());
     }
-    if let Some(id) = json.get("tool_call_id").and_then(Value::as_str) {
+    if let Some(id) = json.get("tool_call_id").and_then(Tree::as_str) {
         message.answers = Some(id.to_string());
     }
     message
 }
 
-fn parts(json: &Value) -> &[Value] {
+fn parts<'t, 'a>(json: &'t Tree<'a>) -> &'t [Tree<'a>] {
     match json.get("parts").or_else(|| json.get("content")) {
-        Some(Value::Array(parts)) => parts,
-        Some(text @ Value::String(_)) => std::slice::from_ref(text),
+        Some(Tree::List(parts)) => parts,
+        Some(text @ Tree::Text(_)) => std::slice::from_ref(text),
         _ => &[],
     }
 }
 
-fn read_part(part: &Value, message: &mut Message) {
-    let text = |key: &str| part.get(key).and_then(Value::as_str);
-    match part.get("type").and_then(Value::as_str).unwrap_or("text") {
+fn read_part(part: &Tree<'_>, message: &mut Message) {
+    let text = |key: &str| part.get(key).and_then(Tree::as_str);
+    match part.get("type").and_then(Tree::as_str).unwrap_or("text") {
         "text" | "input_text" | "output_text" => {
             message.text.push_str(part.as_str().or_else(|| text("content")).or_else(|| text("text")).unwrap_or_default());
         }
@@ -60,31 +70,31 @@ fn read_part(part: &Value, message: &mut Message) {
         "tool_call" | "tool-call" | "tool_use" | "function_call" => message.tool_requests.extend(tool_request(part)),
         "tool_call_response" | "tool-result" | "tool_result" => {
             message.answers = text("id").or_else(|| text("toolCallId")).or_else(|| text("tool_use_id")).map(str::to_string);
-            let result = ["response", "result", "output", "content"].iter().find_map(|key| part.get(*key));
+            let result = ["response", "result", "output", "content"].iter().find_map(|key| part.get(key));
             message.text.push_str(&result.map(as_written).unwrap_or_default());
         }
         _ => {}
     }
 }
 
-fn tool_request(call: &Value) -> Option<ToolRequest> {
+fn tool_request(call: &Tree<'_>) -> Option<ToolRequest> {
     let inner = call.get("function").unwrap_or(call);
     let text = |keys: &[&str]| {
-        keys.iter().find_map(|key| call.get(*key).or_else(|| inner.get(*key)).and_then(Value::as_str)).unwrap_or_default().to_string()
+        keys.iter().find_map(|key| call.get(key).or_else(|| inner.get(key)).and_then(Tree::as_str)).unwrap_or_default().to_string()
     };
     let name = text(&["name", "toolName"]);
-    let arguments = ["arguments", "input", "args"].iter().find_map(|key| inner.get(*key)).map(as_written).unwrap_or_default();
+    let arguments = ["arguments", "input", "args"].iter().find_map(|key| inner.get(key)).map(as_written).unwrap_or_default();
     (!name.is_empty()).then(|| ToolRequest { id: text(&["id", "call_id", "toolCallId"]), name, arguments })
 }
 
 /// A string as it is, anything else as JSON.
-pub(super) fn as_written(value: &Value) -> String {
+fn as_written(value: &Tree<'_>) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_string)
 }
 
 /// Tool requests of the AI SDK's list.
 pub(super) fn tool_requests(json: &Value) -> Vec<ToolRequest> {
-    json.as_array().into_iter().flatten().filter_map(tool_request).collect()
+    Tree::from(json).as_array().into_iter().flatten().filter_map(tool_request).collect()
 }
 
 /// Messages that are spread over numbered keys, as in `llm.output_messages.0.message.content`.
@@ -138,17 +148,18 @@ fn flat_tool_requests(keys: &BTreeMap<&str, &AnyValue>) -> Vec<ToolRequest> {
 
 /// Retrieved passages out of a JSON list.
 pub(super) fn documents(json: &Value) -> Option<Vec<Document>> {
-    let items = json.as_array().or_else(|| json.get("documents").and_then(Value::as_array))?;
+    let json = Tree::from(json);
+    let items = json.as_array().or_else(|| json.get("documents").and_then(Tree::as_array))?;
     Some(items.iter().map(document).collect())
 }
 
-fn document(json: &Value) -> Document {
+fn document(json: &Tree<'_>) -> Document {
     let inner =
         |key: &str| json.get(key).filter(|value| !value.is_null()).or_else(|| json.get("metadata").and_then(|metadata| metadata.get(key)));
-    let text = ["text", "content", "page_content"].iter().find_map(|key| json.get(*key).and_then(Value::as_str));
+    let text = ["text", "content", "page_content"].iter().find_map(|key| json.get(key).and_then(Tree::as_str));
     Document {
         id: inner("id").map(as_written).unwrap_or_default(),
-        score: inner("score").and_then(Value::as_f64),
+        score: inner("score").and_then(Tree::as_f64),
         text: text.map(str::to_string),
     }
 }
@@ -173,7 +184,7 @@ pub(super) fn flattened_documents(attributes: &Attributes) -> Option<Vec<Documen
 fn read_metadata(value: &AnyValue, document: &mut Document) {
     let Some(metadata) = crate::mapping::json(value) else { return };
     if document.id.is_empty() {
-        document.id = metadata.get("id").map(as_written).unwrap_or_default();
+        document.id = metadata.get("id").map(|id| as_written(&id.into())).unwrap_or_default();
     }
     document.score = document.score.or_else(|| metadata.get("score").and_then(Value::as_f64));
 }

@@ -35,7 +35,7 @@ pub(super) fn join(trace: &mut Trace, logs: &[&LogRecord]) {
 }
 
 fn set(trace: &mut Trace, node: usize, name: &'static str, value: Value, key: &str) {
-    trace.nodes[node].findings.entry(name).or_insert(Found { value, key: key.to_string(), rank: usize::MAX });
+    trace.nodes[node].findings.complete(name, || Found { value, key: key.into(), rank: usize::MAX });
 }
 
 fn choice(trace: &mut Trace, place: &Place, log: &LogRecord) {
