@@ -2,6 +2,8 @@
 
 mod text;
 
+pub(crate) use text::one_line;
+
 use crate::fault::Fault;
 use crate::signal::Signals;
 use serde::{Deserialize, Serialize};

@@ -78,6 +78,8 @@ pub mod condition;
 
 pub mod proxy;
 
+pub mod snapshot;
+
 pub mod assessment;
 
 pub mod replay;

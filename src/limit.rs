@@ -38,6 +38,8 @@ pub const OUTPUT_LINES: usize = 50;
 pub const APPLICATION: Duration = Duration::from_secs(120);
 /// How long an application has between being asked to end and being ended.
 pub const GRACE: Duration = Duration::from_secs(5);
+/// Bytes of one snapshot.
+pub const SNAPSHOT_BYTES: u64 = 4 << 20;
 /// Bytes of one expression.
 pub const EXPRESSION_BYTES: usize = 2000;
 /// `not`, `-` and brackets of one expression: what its parser calls itself for.
@@ -103,6 +105,7 @@ pub const ALL: &[(&str, u64, &str)] = &[
     ("lines of a failed application's output", OUTPUT_LINES as u64, "lines"),
     ("application, one case (default)", APPLICATION.as_secs(), "seconds"),
     ("application, between asked to end and ended", GRACE.as_secs(), "seconds"),
+    ("snapshot", SNAPSHOT_BYTES, "bytes"),
     ("expression", EXPRESSION_BYTES as u64, "bytes"),
     ("expression nesting", EXPRESSION_NESTING as u64, "levels"),
     ("regular expression, compiled", REGEX_BYTES as u64, "bytes"),

@@ -206,6 +206,19 @@ pub struct FieldReport {
     pub waived: Option<String>,
 }
 
+/// A behaviour that is not the accepted one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotReport {
+    /// Where the accepted snapshot is, or would be, from the repository's root.
+    pub path: String,
+    /// What was accepted; none when nothing was yet.
+    pub accepted: Option<String>,
+    /// What the candidate did.
+    pub candidate: String,
+    /// The text of the pending file.
+    pub pending: String,
+}
+
 /// A field about which telemetry and wire disagree.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Contradiction {

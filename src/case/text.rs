@@ -43,7 +43,7 @@ fn is_hidden(character: char) -> bool {
 }
 
 /// A value as one line of JSON.
-pub(super) fn one_line<T: Serialize + ?Sized>(value: &T) -> String {
+pub(crate) fn one_line<T: Serialize + ?Sized>(value: &T) -> String {
     let mut bytes = Vec::new();
     let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, OneLine);
     value.serialize(&mut serializer).expect("values of a case have string keys");
