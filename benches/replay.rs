@@ -53,7 +53,7 @@ fn suite(size: usize) -> TempDir {
     let root = folder.path();
     write(
         &root.join("relapse.yaml"),
-        "version: 1\ntargets:\n  mock:\n    model: openai/mock-model\n    prompt: prompts/system.md\n    params: {temperature: 0, max_tokens: 128}\n",
+        "version: 1\ntargets:\n  mock:\n    model: openai/mock-model\n    prompt: prompts/system.md\n    params: {temperature: 0, max_tokens: 128}\n    snapshot: off\n",
     );
     write(&root.join("prompts/system.md"), SYSTEM);
     for index in 0..size {

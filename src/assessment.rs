@@ -35,6 +35,7 @@ pub struct Examiner<'a> {
     incident: Signals,
     healthy: Signals,
     healthy_fields: Map<String, Value>,
+    accepted: Option<Signals>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -96,7 +97,15 @@ impl<'a> Examiner<'a> {
             incident: case.incident.signals(),
             healthy: healthy.map(crate::case::Side::signals).unwrap_or_default(),
             healthy_fields: healthy.map(|side| side.fields.clone()).unwrap_or_default(),
+            accepted: None,
         })
+    }
+
+    /// With the signals of the accepted run as `accepted.*`; before the first accept these are `healthy.*`.
+    #[must_use]
+    pub fn accepting(mut self, accepted: Option<&Signals>) -> Self {
+        self.accepted = accepted.cloned();
+        self
     }
 
     /// Whether anything in the case can be decided where relapse itself runs the conversation.
@@ -139,6 +148,7 @@ impl<'a> Examiner<'a> {
             detail: None,
             notes: Vec::new(),
             next: None,
+            snapshot: None,
             cost_usd: 0.0,
             live_requests: 0,
         }
@@ -202,7 +212,7 @@ impl<'a> Examiner<'a> {
             signals: &request.signals,
             healthy: &self.healthy,
             incident: &self.incident,
-            accepted: &self.healthy,
+            accepted: self.accepted.as_ref().unwrap_or(&self.healthy),
             fields: request.trace.is_some().then_some(&request.fields),
             healthy_fields: &self.healthy_fields,
             tool_uses: request.tool_uses.as_deref(),

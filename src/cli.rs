@@ -1,8 +1,10 @@
 //! The command line: flags, and one short function for each command.
 
+mod clean;
 mod compile;
 mod new;
 mod print;
+mod review;
 mod run;
 mod trace;
 
@@ -53,7 +55,9 @@ enum Command {
     New(new::Args),
     Compile(compile::Args),
     Run(run::Args),
+    Review(review::Args),
     Trace(trace::Args),
+    Clean(clean::Args),
     Doctor(DoctorArgs),
     Completions(CompletionsArgs),
 }
@@ -98,6 +102,8 @@ fn dispatch(args: &Args, terminal: Terminal) -> Result<Outcome, Faults> {
         Command::New(new) => new::new(&root(args)?, new, terminal),
         Command::Compile(compile) => compile::compile(&root(args)?, compile, terminal),
         Command::Run(run) => run::run(&root(args)?, run, terminal),
+        Command::Review(review) => review::review(&root(args)?, review, terminal),
+        Command::Clean(clean) => clean::clean(&root(args)?, clean, terminal),
         Command::Trace(trace) => trace::trace(known_root(args)?.as_ref(), trace, terminal),
         Command::Doctor(_) => {
             for (name, number, unit) in crate::limit::ALL {

@@ -1,6 +1,9 @@
 //! The one way to files: paths confined to the repository, reads capped, writes atomic.
 
 mod beneath;
+mod destination;
+
+pub use destination::Destination;
 
 use crate::fault::{Fault, Place};
 use beneath::Opened;

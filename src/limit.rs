@@ -82,6 +82,8 @@ pub const SETTLE_SECONDS: u64 = 2;
 pub const ID_CHARS: usize = 100;
 /// Bytes of a value that a terminal report shows before it is clipped.
 pub const SHOWN_BYTES: usize = 400;
+/// Lines of a difference between snapshots that a terminal report shows.
+pub const SHOWN_DIFFERENCE: usize = 40;
 /// Bytes of a value that a verbose terminal report shows before it is clipped.
 pub const SHOWN_VERBOSE_BYTES: usize = 16 << 10;
 
@@ -127,5 +129,6 @@ pub const ALL: &[(&str, u64, &str)] = &[
     ("wait for exchanges of a session that is over", SETTLE_SECONDS, "seconds"),
     ("case id", ID_CHARS as u64, "characters"),
     ("value shown on a terminal", SHOWN_BYTES as u64, "bytes"),
+    ("difference shown on a terminal", SHOWN_DIFFERENCE as u64, "lines"),
     ("value shown on a terminal, verbose", SHOWN_VERBOSE_BYTES as u64, "bytes"),
 ];

@@ -1,5 +1,6 @@
 //! A replay: a case run on a target, and what was observed.
 
+mod acceptance;
 mod conversation;
 mod schedule;
 mod traces;
@@ -100,7 +101,8 @@ async fn prepare(stage: Stage<'_>, target: &Target) -> Result<Ready, Faults> {
 
 /// The report of one assignment; none when nothing in the case applies to the target.
 async fn run(stage: Stage<'_>, ready: &Ready, assignment: Assignment<'_>) -> Result<Option<CaseReport>, Faults> {
-    let examiner = Examiner::new(stage.root, assignment.case)?;
+    let mut acceptance = acceptance::Acceptance::load(stage, assignment)?;
+    let examiner = Examiner::new(stage.root, assignment.case)?.accepting(acceptance.signals());
     let target = &assignment.target.name;
     let report = match ready {
         Ready::Prompt(_) if !examiner.applies_to_prompts() => return Ok(None),
@@ -114,7 +116,10 @@ async fn run(stage: Stage<'_>, ready: &Ready, assignment: Assignment<'_>) -> Res
             let mut trials = examiner.trials(target, source, stage.standard);
             while let Some(trial) = trials.next() {
                 match speaker.converse(stage, assignment.case, &mut answers, trial).await? {
-                    Ok(request) => trials.take(&request),
+                    Ok(request) => {
+                        acceptance.see(stage, &request);
+                        trials.take(&request);
+                    }
                     Err((doubt, detail)) if trial > 1 => trials.stop(doubt, format!("trial {trial}, {detail}")),
                     Err((doubt, detail)) => trials.stop(doubt, detail),
                 }
@@ -124,12 +129,15 @@ async fn run(stage: Stage<'_>, ready: &Ready, assignment: Assignment<'_>) -> Res
         Ready::Traces(pool) => {
             let found = pool.of(assignment.case);
             let mut trials = examiner.trials(target, Source::Given(found.len() as u32), stage.standard);
-            found.iter().for_each(|request| trials.take(request));
+            for request in &found {
+                acceptance.see(stage, request);
+                trials.take(request);
+            }
             if trials.next().is_some() {
                 trials.stop(Doubt::NoTrace, pool.why_undecided(assignment.case, found.len()));
             }
             trials.close()
         }
     };
-    Ok(Some(report))
+    Ok(Some(acceptance.settle(assignment, report)))
 }

@@ -4,6 +4,7 @@ pub mod faults;
 pub mod json;
 pub mod junit;
 mod page;
+pub mod review;
 pub mod terminal;
 pub mod trace;
 
@@ -29,6 +30,20 @@ pub enum Kind {
 impl Kind {
     const ALL: [(&'static str, Self); 2] = [("json", Self::Json), ("junit", Self::Junit)];
     const PLANNED: [&'static str; 2] = ["html", "markdown"];
+
+    /// Every kind.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().map(|(_, kind)| kind)
+    }
+
+    /// The report of this kind in a report directory.
+    pub fn request_in(self, directory: &Utf8Path) -> Request {
+        let name = match self {
+            Self::Json => "report.json",
+            Self::Junit => "junit.xml",
+        };
+        Request { kind: self, file: directory.join(name) }
+    }
 
     /// The kind that a word names; a planned one is refused honestly, any other with a suggestion.
     pub fn parse(word: &str) -> Result<Self, Fault> {

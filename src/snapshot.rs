@@ -1,16 +1,19 @@
 //! A snapshot: the accepted behaviour of a case on a target, in insta's format.
 
+pub mod difference;
 mod outline;
 
 use crate::case::{Case, one_line};
-use crate::disk::Root;
-use crate::fault::{Fault, Place};
+use crate::disk::{Destination, Root};
+use crate::fault::{Fault, Faults, Place};
 use crate::inert;
 use crate::limit;
 use crate::project::{Matching, SnapshotKind};
+use crate::redact::Redactor;
 use crate::request::Request;
 use crate::signal::Signals;
-use crate::verdict::SnapshotReport;
+use crate::verdict::{CaseReport, SnapshotReport, Verdict};
+use crate::wire::Exchange;
 use camino::{Utf8Path, Utf8PathBuf};
 use insta::internals::{Content, TextSnapshotContents};
 use serde_json::{Map, Value};
@@ -32,11 +35,15 @@ pub struct Snapshot {
     pub text: String,
     /// The signals of the accepted run; they never cause a difference.
     pub signals: Signals,
+    /// The system prompt that was sent, where the wire tells; it never causes a difference either.
+    pub prompt: Option<String>,
 }
 
 impl Snapshot {
     /// The behaviour of a candidate; none where the target keeps no snapshot.
-    pub fn of(request: &Request, kind: SnapshotKind, matching: &Matching) -> Option<Self> {
+    ///
+    /// What was accepted was redacted on its way to disk, so the candidate is too.
+    pub fn of(request: &Request, kind: SnapshotKind, (matching, redactor): (&Matching, &Redactor)) -> Option<Self> {
         let text = match kind {
             SnapshotKind::Off => return None,
             SnapshotKind::Outline => outline::of(request),
@@ -45,7 +52,9 @@ impl Snapshot {
                 format!("{}\n\nanswer:\n{}", outline::of(request), indented(answer))
             }
         };
-        Some(Self { text: inert::visible(&outline::without_volatile(&text, matching)).into_owned(), signals: request.signals.clone() })
+        let text = outline::without_volatile(&redactor.redact(&text), matching);
+        let prompt = request.exchanges.iter().find_map(system_prompt).map(|prompt| inert::visible(&redactor.redact(&prompt)).into_owned());
+        Some(Self { text: inert::visible(&text).into_owned(), signals: request.signals.clone(), prompt })
     }
 
     /// The snapshot at a path below the root; none when nothing is there.
@@ -63,7 +72,8 @@ impl Snapshot {
             .map_err(|error| Fault::new(format!("not a snapshot: {}", inert::one_line(&error.to_string()))).in_file(path.to_owned()))?;
         let text = read.as_text().map(ToString::to_string).unwrap_or_default();
         let info = read.metadata().private_info().map(json).unwrap_or_default();
-        Ok(Some(Self { text, signals: Signals::from_json(&info["signals"]) }))
+        let prompt = info["prompt"].as_str().map(str::to_string);
+        Ok(Some(Self { text, signals: Signals::from_json(&info["signals"]), prompt }))
     }
 
     /// Whether two snapshots show the same behaviour, as insta compares them.
@@ -73,7 +83,7 @@ impl Snapshot {
 
     /// The text of a pending file, which `cargo insta review` reads too.
     pub fn to_pending(&self, case: &Case, target: &str) -> String {
-        let info = serde_json::json!({"target": target, "signals": self.signals.known_to_json()});
+        let info = serde_json::json!({"target": target, "prompt": self.prompt, "signals": self.signals.known_to_json()});
         let title = one_line(&case.title);
         format!(
             "---\nsource: {}\ndescription: {title}\nexpression: {}\ninfo: {}\n---\n{}\n",
@@ -117,6 +127,35 @@ pub fn accept(root: &Root, accepted: &Utf8Path) -> Result<(), Fault> {
     root.remove(&waiting)
 }
 
+/// Puts the pending snapshots of a run where a person will look for them.
+///
+/// # Errors
+/// A disk that does not take them.
+pub fn put_pending(reports: &[CaseReport], destination: Destination<'_>) -> Result<(), Faults> {
+    let mut faults = Faults::new();
+    for snapshot in reports.iter().filter_map(|report| report.snapshot.as_ref()) {
+        faults.take(destination.write(&pending(Utf8Path::new(&snapshot.path)), snapshot.pending.as_bytes()));
+    }
+    faults.into_result(())
+}
+
+/// Accepts the behaviour of every case that has no snapshot yet: then it passes.
+///
+/// # Errors
+/// A disk that does not take it.
+pub fn accept_new(root: &Root, reports: &mut [CaseReport]) -> Result<(), Faults> {
+    let mut faults = Faults::new();
+    for report in reports {
+        let Some(snapshot) = report.snapshot.take_if(|snapshot| snapshot.accepted.is_none()) else { continue };
+        let path = Utf8Path::new(&snapshot.path);
+        faults.take(root.write_atomic(&pending(path), snapshot.pending.as_bytes()).and_then(|_| accept(root, path)));
+        report.verdict = Verdict::Passed;
+        report.next = None;
+        report.notes.push(format!("accepted {path}"));
+    }
+    faults.into_result(())
+}
+
 /// Every pending snapshot below `cases/`, by the path that it would be accepted at.
 ///
 /// # Errors
@@ -138,6 +177,19 @@ pub fn files(root: &Root) -> Result<Vec<Utf8PathBuf>, Fault> {
         files.extend(entries.into_iter().filter(|entry| !entry.is_directory).map(|entry| entry.path));
     }
     Ok(files)
+}
+
+/// The system prompt in a request's body: a message of its own, or the key that Anthropic and the Responses API have.
+fn system_prompt(exchange: &Exchange) -> Option<String> {
+    let body = &exchange.request.body;
+    let text = |content: &Value| match content {
+        Value::String(text) => Some(text.clone()),
+        Value::Array(parts) => Some(parts.iter().filter_map(|part| part["text"].as_str()).collect::<Vec<_>>().join("\n")),
+        _ => None,
+    };
+    let messages = body["messages"].as_array().or_else(|| body["input"].as_array());
+    let message = || messages?.iter().find(|message| matches!(message["role"].as_str(), Some("system" | "developer")));
+    text(&body["system"]).or_else(|| text(&body["instructions"])).or_else(|| text(&message()?["content"]))
 }
 
 fn contents(text: &str) -> TextSnapshotContents {
@@ -197,7 +249,7 @@ mod tests {
         });
         let mapping = crate::mapping::Mapping::with_aliases(&std::collections::BTreeMap::new()).expect("a mapping");
         let request = Request::new(None, vec![wire::read_line(&line.to_string()).expect("an exchange")], &mapping);
-        Snapshot::of(&request, SnapshotKind::Answer, &Matching::default()).expect("a snapshot")
+        Snapshot::of(&request, SnapshotKind::Answer, (&Matching::default(), &Redactor::default())).expect("a snapshot")
     }
 
     fn accepted(root: &Root, snapshot: &Snapshot) -> Utf8PathBuf {

@@ -265,6 +265,8 @@ pub struct CaseReport {
     pub notes: Vec<String>,
     /// The next command or edit.
     pub next: Option<String>,
+    /// The behaviour that is not the accepted one, where all tests hold.
+    pub snapshot: Option<SnapshotReport>,
     /// What the run of this case cost, in US dollars.
     pub cost_usd: f64,
     /// Requests sent to a live provider.
@@ -336,6 +338,11 @@ impl Aside {
 }
 
 impl TestReport {
+    /// Whether a value of the accepted run was used.
+    pub fn uses_accepted(&self) -> bool {
+        self.values.keys().any(|name| name.starts_with("accepted."))
+    }
+
     /// Whether it holds though some of its trials failed.
     pub fn is_flaky(&self) -> bool {
         self.held == Some(true) && self.trials_held + self.trials_undecided < self.trials
@@ -481,6 +488,9 @@ impl CaseReport {
         }
         let texts = [&mut self.title].into_iter().chain(&mut self.answer).chain(&mut self.detail).chain(&mut self.next);
         redact_all(texts.chain(&mut self.notes), redactor);
+        if let Some(snapshot) = &mut self.snapshot {
+            redact_all([&mut snapshot.candidate, &mut snapshot.pending].into_iter().chain(&mut snapshot.accepted), redactor);
+        }
     }
 }
 
@@ -531,6 +541,7 @@ mod tests {
             detail: None,
             notes: Vec::new(),
             next: None,
+            snapshot: None,
             cost_usd: 0.0,
             live_requests: 0,
         }

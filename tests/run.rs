@@ -663,7 +663,7 @@ fn a_suite_without_cases_is_nothing_run() {
 #[test]
 fn a_suite_that_nothing_selects_is_nothing_run() {
     let repository = Repository::compiled("passed");
-    repository.edit("relapse.yaml", "v3.md}", "v3.md, expect: regressed}");
+    repository.edit("relapse.yaml", "v3.md, snapshot: off}", "v3.md, expect: regressed}");
     assert_snapshot!(repository.relapse("run").expects(4), @"
     exit 4
     -- stdout --
@@ -694,7 +694,7 @@ fn the_root_is_found_from_a_folder_below() {
 /// One case, with targets that regress, pass, and lack a recording.
 fn in_all_states() -> Repository {
     let repository = Repository::compiled("passed");
-    repository.edit("relapse.yaml", "targets:", "targets:\n  lost: {model: openai/lost, prompt: prompts/v3.md}");
+    repository.edit("relapse.yaml", "targets:", "targets:\n  lost: {model: openai/lost, prompt: prompts/v3.md, snapshot: off}");
     repository
 }
 

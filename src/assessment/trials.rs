@@ -129,6 +129,9 @@ impl<'e, 'a> Trials<'e, 'a> {
                 .notes
                 .push(format!("answer, signals and fields are those of number {}, the worst of {} {what}", shown.trial, self.taken));
         }
+        if self.examiner.accepted.is_none() && report.tests.iter().any(TestReport::uses_accepted) {
+            report.notes.push("nothing was accepted yet: `accepted.…` are the values of `healthy.…`".into());
+        }
         report.detail = self.stopped.map(|(_, why)| why);
         self.examiner.close(report, worst, now)
     }

@@ -54,6 +54,30 @@ impl Terminal {
         }
     }
 
+    pub(super) fn review(self, item: &report::review::Item, place: (usize, usize)) {
+        let mut text = Vec::new();
+        let options = report::terminal::Options { colour: self.colour, width: Some(self.width), verbose: true };
+        if report::review::write(item, place, options, &mut text).is_ok() {
+            self.raw(&text);
+        }
+    }
+
+    /// Asks a person at the terminal for one of some keys; none when the input ended or Ctrl-C was pressed.
+    pub(super) fn choose(self, question: &str, keys: &[char]) -> Option<char> {
+        self.raw(format!("\n{question} ").as_bytes());
+        let keyboard = console::Term::stdout();
+        loop {
+            match keyboard.read_key() {
+                Ok(console::Key::Char(key)) if keys.contains(&key.to_ascii_lowercase()) => {
+                    self.line(&key.to_string());
+                    return Some(key.to_ascii_lowercase());
+                }
+                Ok(console::Key::CtrlC | console::Key::Escape) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
+    }
+
     pub(super) fn faults(self, faults: &Faults, root: Option<&Root>) {
         let mut text = Vec::new();
         let source = |file: &camino::Utf8Path| root.and_then(|root| root.read_text(file, limit::MARKDOWN_BYTES).ok());

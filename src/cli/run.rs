@@ -4,15 +4,17 @@ use super::print::Terminal;
 use crate::assessment::Standard;
 use crate::case::Case;
 use crate::compile;
-use crate::disk::Root;
+use crate::disk::{Destination, Root};
 use crate::fault::{Fault, Faults, suggest};
 use crate::project::{Project, Target, TargetKind};
 use crate::recording;
 use crate::redact::Redactor;
 use crate::replay::{self, Assignment, Stage};
 use crate::report;
+use crate::snapshot;
 use crate::suite::Suite;
 use crate::verdict::{Outcome, Summary};
+use camino::Utf8PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Replay cases on targets and fail on a regression or missing telemetry
@@ -43,6 +45,12 @@ pub(super) struct Args {
     /// Write a report, as in junit=out.xml; kinds: json, junit
     #[arg(long, value_name = "KIND=FILE")]
     report: Vec<String>,
+    /// Accept the behaviour of cases that have no snapshot yet
+    #[arg(long)]
+    accept_new: bool,
+    /// Where reports, pending snapshots and new recordings go, as CI keeps them for `relapse review --from`
+    #[arg(long, value_name = "DIR")]
+    report_dir: Option<Utf8PathBuf>,
     /// Print passed tests and all values too
     #[arg(long, short)]
     verbose: bool,
@@ -59,7 +67,7 @@ pub(super) fn run(root: &Root, args: &Args, terminal: Terminal) -> Result<Outcom
     let mode = match args.mode {
         Mode::Replay => recording::Mode::Replay,
     };
-    let requests = report::Request::parse_all(args.report.iter().map(String::as_str))?;
+    let requests = requests(args)?;
     let project = Project::load(root)?;
     let mapping = compile::mapping(&project)?;
     let suite = Suite::load(root, compile::telemetry_digest(&project).as_deref())?;
@@ -67,9 +75,15 @@ pub(super) fn run(root: &Root, args: &Args, terminal: Terminal) -> Result<Outcom
     let redactor = Redactor::default();
     let standard = Standard { telemetry: &project.telemetry, mapping: &mapping, now: now(), rate_tests: suite.rate_tests() };
     let stage = Stage { root, project: &project, redactor: &redactor, standard, mode, egress: None, trials: None };
-    let reports = replay::replay(stage, &assignments)?;
+    let mut reports = replay::replay(stage, &assignments)?;
+    let destination = destination(root, args);
+    if args.accept_new {
+        snapshot::accept_new(root, &mut reports)?;
+    }
+    snapshot::put_pending(&reports, destination)?;
     let mut summary = Summary::of(reports, args.prove, notes(&project, &suite, &assignments, args));
     summary = summary.compared(&comparable(&project, args)).redacted(&redactor);
+    summary.notes.extend(unkept(&summary, destination));
     summary.notes.extend(report::notes(&summary, &requests));
     let written = report::write_all(&summary, &requests);
     if written.is_err() {
@@ -80,6 +94,29 @@ pub(super) fn run(root: &Root, args: &Args, terminal: Terminal) -> Result<Outcom
         terminal.faults(&faults, Some(root));
     }
     Ok(summary.outcome)
+}
+
+/// The reports that are asked for; a report directory holds one of each kind.
+fn requests(args: &Args) -> Result<Vec<report::Request>, Faults> {
+    let in_directory = args.report_dir.iter().flat_map(|directory| report::Kind::all().map(move |kind| kind.request_in(directory)));
+    let asked = report::Request::parse_all(args.report.iter().map(String::as_str))?;
+    Ok(asked.into_iter().chain(in_directory).collect())
+}
+
+/// With `CI=true` the tree is not written.
+fn destination<'a>(root: &'a Root, args: &'a Args) -> Destination<'a> {
+    let is_ci = std::env::var("CI").is_ok_and(|value| matches!(value.as_str(), "true" | "1"));
+    match (&args.report_dir, is_ci) {
+        (_, false) => Destination::Tree(root),
+        (Some(directory), true) => Destination::Folder(directory),
+        (None, true) => Destination::Nowhere,
+    }
+}
+
+/// That what a person should review was not kept.
+fn unkept(summary: &Summary, destination: Destination<'_>) -> Option<String> {
+    let lost = summary.cases.iter().any(|case| case.snapshot.is_some()) && !destination.keeps();
+    lost.then(|| "CI=true: pending snapshots were not written; keep them with --report-dir DIR".into())
 }
 
 /// Cases times targets; an unknown name is a mistake, an empty selection is not.

@@ -124,10 +124,22 @@ struct Case<'a> {
     notes: &'a [String],
     /// The next command or edit.
     next: Option<&'a str>,
+    /// The behaviour that waits for a person; `null` where it is the accepted one.
+    snapshot: Option<Pending<'a>>,
     /// Reserved for the runbook's diagnosis.
     diagnosis: Option<()>,
     cost_usd: f64,
     live_requests: u64,
+}
+
+/// A behaviour that is not the accepted one.
+#[derive(Debug, Serialize)]
+struct Pending<'a> {
+    /// Where the accepted snapshot is, or would be.
+    path: &'a str,
+    /// What was accepted; `null` when nothing was yet.
+    accepted: Option<&'a str>,
+    candidate: &'a str,
 }
 
 /// A line of a file, from 1.
@@ -286,6 +298,11 @@ impl<'a> Case<'a> {
             detail: case.detail.as_deref(),
             notes: &case.notes,
             next: case.next.as_deref(),
+            snapshot: case.snapshot.as_ref().map(|snapshot| Pending {
+                path: &snapshot.path,
+                accepted: snapshot.accepted.as_deref(),
+                candidate: &snapshot.candidate,
+            }),
             diagnosis: None,
             cost_usd: case.cost_usd,
             live_requests: case.live_requests,

@@ -2,7 +2,8 @@
 
 use crate::inert;
 use crate::limit;
-use crate::verdict::{CaseReport, Contradiction, FieldReport, Outcome, Standing, Summary, TestReport};
+use crate::snapshot::difference;
+use crate::verdict::{CaseReport, Contradiction, FieldReport, Outcome, SnapshotReport, Standing, Summary, TestReport};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestRerun, TestSuite, XmlString};
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -131,6 +132,7 @@ fn body(case: &CaseReport, reason: &str) -> String {
         .filter(|field| field.held == Some(false) && field.waived.is_none())
         .for_each(|field| field_body(&mut body, case, field));
     case.contradictions.iter().for_each(|contradiction| contradiction_body(&mut body, contradiction));
+    case.snapshot.iter().for_each(|snapshot| snapshot_body(&mut body, snapshot));
     case.notes.iter().for_each(|note| push(&mut body, "note: ", Some(note)));
     push(&mut body, "\nnext: ", case.next.as_deref());
     body
@@ -164,6 +166,14 @@ fn field_body(body: &mut String, case: &CaseReport, field: &FieldReport) {
 fn contradiction_body(body: &mut String, contradiction: &Contradiction) {
     let Contradiction { field, told, wire } = contradiction;
     body.push_str(&format!("\ntelemetry contradicts the wire on {field}\n  telemetry: {told}\n  wire: {wire}\n"));
+}
+
+fn snapshot_body(body: &mut String, snapshot: &SnapshotReport) {
+    let headline = if snapshot.accepted.is_some() { "differs from what was accepted" } else { "nothing was accepted yet" };
+    body.push_str(&format!("\n{headline}: {}\n", snapshot.path));
+    for line in difference::lines(snapshot.accepted.as_deref().unwrap_or_default(), &snapshot.candidate) {
+        body.push_str(&format!("  {} {}\n", line.fate.sign(), line.marked()));
+    }
 }
 
 fn push(body: &mut String, label: &str, text: Option<&str>) {

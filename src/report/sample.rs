@@ -80,6 +80,7 @@ fn case(id: &str, title: &str, verdict: Verdict) -> CaseReport {
         detail: None,
         notes: Vec::new(),
         next: None,
+        snapshot: None,
         cost_usd: 0.0,
         live_requests: 0,
     }

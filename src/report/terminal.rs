@@ -5,7 +5,8 @@ use crate::comparison::Comparison;
 use crate::inert;
 use crate::limit;
 use crate::signal::Datum;
-use crate::verdict::{Aside, CaseReport, Column, Contradiction, Counts, FieldReport, Outcome, Standing, Summary, TestReport};
+use crate::snapshot::difference::{self, Fate};
+use crate::verdict::{Aside, CaseReport, Column, Contradiction, Counts, FieldReport, Outcome, SnapshotReport, Standing, Summary, TestReport};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -120,6 +121,7 @@ impl Report<'_> {
         }
         case.fields.iter().filter(|field| is_missing(field)).for_each(|field| self.field(case, field));
         case.contradictions.iter().for_each(|contradiction| self.contradiction(contradiction));
+        case.snapshot.iter().for_each(|snapshot| self.snapshot(snapshot));
         if !case.tests.iter().any(|test| self.is_shown(case, test)) && !case.fields.iter().any(is_missing) {
             self.page.gap();
             let place = inert::one_line(&case.postmortem.to_string());
@@ -180,6 +182,27 @@ impl Report<'_> {
         self.page.paragraph(2, &format!("telemetry contradicts the wire on {}", inert::one_line(&contradiction.field)), Tone::Strong);
         self.value("telemetry", &contradiction.told.to_string());
         self.value("wire", &contradiction.wire.to_string());
+    }
+
+    /// What a person must accept or reject: the lines that differ from what was accepted.
+    fn snapshot(&mut self, snapshot: &SnapshotReport) {
+        self.page.gap();
+        let headline = if snapshot.accepted.is_some() { "differs from what was accepted" } else { "nothing was accepted yet" };
+        self.page.paragraph(2, headline, Tone::Strong);
+        let lines = difference::lines(snapshot.accepted.as_deref().unwrap_or_default(), &snapshot.candidate);
+        let shown = if self.verbose { lines.len() } else { limit::SHOWN_DIFFERENCE };
+        for line in lines.iter().take(shown) {
+            let tone = match line.fate {
+                Fate::Removed => Tone::Bad,
+                Fate::Added => Tone::Good,
+                Fate::Kept | Fate::Skipped => Tone::Quiet,
+            };
+            let text = inert::visible(&inert::clip(&line.marked(), limit::SHOWN_BYTES)).into_owned();
+            self.page.entry(Label { indent: 4, word: line.fate.sign(), column: 2, tone }, &text, tone);
+        }
+        if lines.len() > shown {
+            self.page.paragraph(4, &format!("and {}", count(lines.len() - shown, "more line")), Tone::Quiet);
+        }
     }
 
     fn other_tests(&mut self, case: &CaseReport) {
