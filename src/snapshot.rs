@@ -127,14 +127,25 @@ pub fn accept(root: &Root, accepted: &Utf8Path) -> Result<(), Fault> {
     root.remove(&waiting)
 }
 
-/// Puts the pending snapshots of a run where a person will look for them.
+/// Puts the pending snapshots of a run where a person will look for them, and takes away those that became right again.
 ///
 /// # Errors
 /// A disk that does not take them.
 pub fn put_pending(reports: &[CaseReport], destination: Destination<'_>) -> Result<(), Faults> {
     let mut faults = Faults::new();
-    for snapshot in reports.iter().filter_map(|report| report.snapshot.as_ref()) {
-        faults.take(destination.write(&pending(Utf8Path::new(&snapshot.path)), snapshot.pending.as_bytes()));
+    for report in reports {
+        match (&report.snapshot, destination) {
+            (Some(snapshot), _) => {
+                faults.take(destination.write(&pending(Utf8Path::new(&snapshot.path)), snapshot.pending.as_bytes()));
+            }
+            (None, Destination::Tree(root)) if report.verdict == Verdict::Passed => {
+                let stale = pending(&path(&report.id, &report.target));
+                if root.exists(&stale) {
+                    faults.take(root.remove(&stale));
+                }
+            }
+            _ => {}
+        }
     }
     faults.into_result(())
 }

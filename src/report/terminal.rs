@@ -6,7 +6,9 @@ use crate::inert;
 use crate::limit;
 use crate::signal::Datum;
 use crate::snapshot::difference::{self, Fate};
-use crate::verdict::{Aside, CaseReport, Column, Contradiction, Counts, FieldReport, Outcome, SnapshotReport, Standing, Summary, TestReport};
+use crate::verdict::{
+    Aside, CaseReport, Column, Contradiction, Counts, FieldReport, Outcome, SnapshotReport, Standing, Summary, TestReport,
+};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
