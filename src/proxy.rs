@@ -7,12 +7,16 @@
 mod address;
 mod arrival;
 mod line;
+mod live;
 mod memory;
 mod play;
+mod receipt;
+mod reference;
 mod room;
 mod serve;
 
 use crate::condition::Conditions;
+use crate::egress::{Address, Egress};
 use crate::fault::{Fault, Faults};
 use crate::token;
 use crate::wire::Exchange;
@@ -23,7 +27,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-pub use memory::{Memory, Recall};
+pub use memory::{Blank, Memory, Recall};
 
 /// A server that an application talks to: the variable that holds its address, and the real address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +48,8 @@ pub struct Session {
     pub trial: Option<u32>,
     /// What is known of earlier sessions.
     pub memory: Box<dyn Memory>,
+    /// The door to the network, where what is not known goes live.
+    pub egress: Option<Arc<Egress>>,
 }
 
 /// What went through a door.
@@ -51,8 +57,12 @@ pub struct Session {
 pub struct Witness {
     /// Every exchange in order of arrival, ended as the application saw it end.
     pub exchanges: Vec<Exchange>,
+    /// What servers answered live, whole, whatever the application saw of it; it may be recorded.
+    pub live: Vec<Exchange>,
     /// Requests that nothing answers.
     pub misses: Vec<Missed>,
+    /// Requests that went live and got no whole answer.
+    pub troubles: Vec<Missed>,
     /// Requests that were refused before they were read, and why.
     pub refused: Vec<String>,
     /// Places in the list of conditions that no request met.
@@ -61,12 +71,12 @@ pub struct Witness {
     pub faults: Faults,
 }
 
-/// A request that nothing answers.
+/// A request that got no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missed {
     /// Its place among the exchanges.
     pub seq: u64,
-    /// Why, and the difference to the nearest recording, over several lines.
+    /// Why; where nothing is recorded, with the difference to the nearest recording, over several lines.
     pub detail: String,
 }
 
@@ -103,9 +113,9 @@ impl Proxy {
     /// # Errors
     /// An upstream's address is none, or the system gives no random bytes.
     pub fn open(&self, session: Session) -> Result<Door, Faults> {
-        let upstreams = session.upstreams.clone();
-        let room = Arc::new(Room::new(session));
-        let paths = self.paths(&upstreams, |variable| Entrance::Private { room: Arc::clone(&room), variable })?;
+        let addresses = addresses(&session.upstreams)?;
+        let room = Arc::new(Room::new(session, addresses.iter().cloned().collect()));
+        let paths = self.paths(&addresses, |variable| Entrance::Private { room: Arc::clone(&room), variable })?;
         Ok(Door { room, paths, entrances: Arc::clone(&self.entrances), shared: Vec::new() })
     }
 
@@ -115,25 +125,31 @@ impl Proxy {
     /// As for [`Proxy::open`].
     pub fn lobby(&self, upstreams: &[Upstream]) -> Result<Lobby, Faults> {
         let hall = Arc::new(Hall::default());
-        let paths = self.paths(upstreams, |variable| Entrance::Shared { hall: Arc::clone(&hall), variable })?;
+        let paths = self.paths(&addresses(upstreams)?, |variable| Entrance::Shared { hall: Arc::clone(&hall), variable })?;
         Ok(Lobby { hall, paths, entrances: Arc::clone(&self.entrances) })
     }
 
-    fn paths(&self, upstreams: &[Upstream], entrance: impl Fn(String) -> Entrance) -> Result<Vec<Path>, Faults> {
-        let mut faults = Faults::new();
+    fn paths(&self, addresses: &[(String, Address)], entrance: impl Fn(String) -> Entrance) -> Result<Vec<Path>, Fault> {
         let mut paths = Vec::new();
-        for upstream in upstreams {
-            let made = address::base_path(upstream).and_then(|base| Ok((base, token::new()?)));
-            let Some((base, token)) = faults.take(made) else { continue };
-            let base_url = format!("http://{}/{token}{base}", self.address);
-            paths.push(Path { variable: upstream.variable.clone(), token, base_url });
-        }
-        let paths = faults.into_result(paths)?;
-        for path in &paths {
-            self.entrances.add(path.token.clone(), entrance(path.variable.clone()));
+        for (variable, address) in addresses {
+            let token = token::new()?;
+            let base_url = format!("http://{}/{token}{}", self.address, address.path());
+            self.entrances.add(token.clone(), entrance(variable.clone()));
+            paths.push(Path { variable: variable.clone(), token, base_url });
         }
         Ok(paths)
     }
+}
+
+fn addresses(upstreams: &[Upstream]) -> Result<Vec<(String, Address)>, Faults> {
+    let mut faults = Faults::new();
+    let mut addresses = Vec::new();
+    for upstream in upstreams {
+        let address =
+            Address::parse(&upstream.url).map_err(|fault| Fault { message: format!("{}: {}", upstream.variable, fault.message), ..fault });
+        addresses.extend(faults.take(address).map(|address| (upstream.variable.clone(), address)));
+    }
+    faults.into_result(addresses)
 }
 
 impl Drop for Proxy {

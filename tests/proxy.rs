@@ -1,6 +1,7 @@
 //! The proxy from outside: what an application that speaks HTTP gets to see of it, byte for byte.
 
 use relapse::condition::{Condition, Conditions, Effect, Ending, Failure, Shape};
+use relapse::egress::{Deadlines, Egress, Hosts};
 use relapse::fault::Faults;
 use relapse::proxy::{Door, Memory, Proxy, Recall, Session, Upstream, Witness};
 use relapse::recording::Miss;
@@ -8,7 +9,8 @@ use relapse::wire::{self, End, Exchange, Payload};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
@@ -41,7 +43,7 @@ const UPSTREAM: &str = "OPENAI_BASE_URL";
 
 fn session(recorded: Vec<Exchange>, conditions: Conditions) -> Session {
     let upstreams = vec![Upstream { variable: UPSTREAM.into(), url: "https://api.example.com/v1".into() }];
-    Session { upstreams, conditions, trial: None, memory: Box::new(List(recorded.into())) }
+    Session { upstreams, conditions, trial: None, memory: Box::new(List(recorded.into())), egress: None }
 }
 
 fn play(recorded: Vec<Exchange>, model: Vec<Condition>) -> Play {
@@ -174,6 +176,199 @@ fn fail(status: u16, retry_after: u64) -> Effect {
 
 fn end_of(witness: &Witness, place: usize) -> Option<End> {
     witness.exchanges[place].response.as_ref().map(|response| response.end)
+}
+
+/// What a server does with a connection whose request it has read.
+type Script = Box<dyn FnOnce(&mut TcpStream) + Send>;
+
+/// A server on loopback that answers one connection after the other, each as its script says, and tells what it read.
+fn server(scripts: Vec<Script>) -> (String, mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("its address");
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        for script in scripts {
+            let Ok((mut stream, _)) = listener.accept() else { return };
+            let _ = tell.send(request(&mut stream));
+            script(&mut stream);
+        }
+    });
+    (format!("http://{address}/v1"), told)
+}
+
+/// Reads one request with a `content-length`.
+fn request(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let mut piece = [0; 4096];
+    loop {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().filter_map(|line| line.split_once(": ")).find(|(name, _)| *name == "content-length");
+            if body.len() >= length.and_then(|(_, length)| length.parse().ok()).unwrap_or(0) {
+                return text;
+            }
+        }
+        match stream.read(&mut piece) {
+            Ok(count) if count > 0 => bytes.extend_from_slice(&piece[..count]),
+            _ => return text,
+        }
+    }
+}
+
+fn says(text: impl Into<String>) -> Script {
+    let text = text.into();
+    // An application that has seen enough may be gone before everything is written.
+    Box::new(move |stream| drop(stream.write_all(text.as_bytes())))
+}
+
+/// A session that goes live to a server on loopback for what is not recorded.
+fn live(url: &str, recorded: Vec<Exchange>, model: Vec<Condition>) -> Play {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let proxy = runtime.block_on(Proxy::bind()).expect("a free port");
+    let hosts = Hosts::new(&["127.0.0.1".to_string()], |name| (name == "OPENAI_API_KEY").then(|| "built-in-key".into())).expect("a host");
+    let mut session = session(recorded, Conditions::of_model(model));
+    session.upstreams[0].url = url.into();
+    session.egress = Some(Arc::new(Egress::open(hosts, Deadlines::default()).expect("a door")));
+    let door = proxy.open(session).expect("a door");
+    Play { runtime, proxy, door }
+}
+
+const STREAM_HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nx-request-id: req_1\r\ntransfer-encoding: chunked\r\n\r\n";
+
+fn chunk(text: &str) -> String {
+    format!("{:x}\r\n{text}\r\n", text.len())
+}
+
+#[test]
+fn a_live_stream_is_passed_on_before_its_end_is_known() {
+    let (release, wait) = mpsc::channel::<()>();
+    let first = format!("data: {}\n\n", delta(json!({"content": "hello"}), None));
+    let last = format!("data: {}\n\ndata: [DONE]\n\n", delta(json!({}), Some("stop")));
+    let (begin, end) = (chunk(&first), chunk(&last));
+    let (url, told) = server(vec![Box::new(move |stream| {
+        stream.write_all(format!("{STREAM_HEAD}{begin}").as_bytes()).unwrap();
+        wait.recv().unwrap();
+        stream.write_all(format!("{end}0\r\n\r\n").as_bytes()).unwrap();
+    })]);
+    let play = live(&url, vec![], vec![]);
+    let mut stream = play.connect();
+    let secret = "authorization: Bearer probe-key-1\r\nx-custom: 1\r\naccept-encoding: gzip\r\nkeep-alive: x\r\nconnection: close\r\n";
+    stream.write_all(post(&format!("{}/chat/completions?a=b", play.base()), &chat("hi", true), secret).as_bytes()).unwrap();
+    let mut heard = Vec::new();
+    while !String::from_utf8_lossy(&heard).contains("hello") {
+        let mut piece = [0; 1024];
+        let count = stream.read(&mut piece).unwrap();
+        assert!(count > 0, "{}", String::from_utf8_lossy(&heard));
+        heard.extend_from_slice(&piece[..count]);
+    }
+    release.send(()).unwrap();
+    assert!(hear(stream).text().ends_with("0\r\n\r\n"));
+    let asked = told.recv().unwrap();
+    assert!(asked.starts_with("POST /v1/chat/completions?a=b HTTP/1.1\r\n") && asked.contains("Bearer probe-key-1"), "{asked}");
+    assert!(asked.contains("x-custom: 1") && !asked.contains("accept-encoding") && !asked.contains("keep-alive"), "{asked}");
+    let witness = play.witness();
+    assert!(!format!("{witness:?}").contains("probe-key-1") && !format!("{witness:?}").contains("req_1"));
+    let Some(response) = &witness.live[0].response else { panic!("answered") };
+    assert!(matches!(&response.payload, Payload::Events(events) if events.len() == 3) && response.end == End::Complete);
+    assert_eq!((&witness.exchanges, witness.troubles.len()), (&witness.live, 0));
+}
+
+#[test]
+fn what_is_recorded_does_not_go_live_and_the_rest_does() {
+    let (known, new) = (chat("known", false), chat("new", false));
+    let body = whole("live")["body"].to_string();
+    let (url, told) =
+        server(vec![says(format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len()))]);
+    let play = live(&url, vec![answered(1, &known, whole("recorded"))], vec![]);
+    assert!(play.ask("/chat/completions", &known).body().contains("recorded"));
+    let heard = play.ask("/chat/completions", &new);
+    assert_eq!((heard.body(), heard.header("content-length")), (body.clone(), Some(body.len().to_string())));
+    drop(told);
+    let witness = play.witness();
+    assert_eq!((witness.exchanges.len(), witness.live.len(), witness.live[0].seq, witness.misses.len()), (2, 1, 2, 0));
+}
+
+#[test]
+fn a_server_that_breaks_off_is_seen_to_and_told() {
+    let first = format!("data: {}\n\n", delta(json!({"content": "hello"}), None));
+    let (url, _told) = server(vec![says(format!("{STREAM_HEAD}{}", chunk(&first)))]);
+    let play = live(&url, vec![], vec![]);
+    let heard = play.ask("/chat/completions", &chat("hi", true));
+    assert!(heard.text().contains("hello") && !heard.text().ends_with("0\r\n\r\n"), "{}", heard.text());
+    let witness = play.witness();
+    assert_eq!((end_of(&witness, 0), witness.troubles.len()), (Some(End::Close), 1));
+}
+
+#[test]
+fn errors_and_redirects_of_a_server_are_passed_on() {
+    let (url, _told) = server(vec![
+        says("HTTP/1.1 429 Too Many Requests\r\nretry-after: 7\r\ncontent-length: 2\r\n\r\n{}"),
+        says("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n"),
+    ]);
+    let play = live(&url, vec![], vec![]);
+    let heard = play.ask("/chat/completions", &chat("hi", false));
+    assert_eq!((heard.status(), heard.header("retry-after").as_deref()), (429, Some("7")));
+    assert_eq!(play.ask("/chat/completions", &chat("hi", false)).status(), 302);
+}
+
+#[test]
+fn a_server_that_is_not_there_or_not_allowed_is_told() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for url in [format!("http://{nobody}/v1"), "https://llm.example.com/v1".into()] {
+        let play = live(&url, vec![], vec![]);
+        assert_eq!(play.ask("/chat/completions", &chat("hi", false)).status(), 502, "{url}");
+        let witness = play.witness();
+        assert_eq!((witness.troubles[0].seq, witness.live.len()), (1, 0));
+    }
+}
+
+#[test]
+fn a_built_in_key_never_goes_to_loopback() {
+    let (url, told) = server(vec![says("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")]);
+    let play = live(&url, vec![], vec![]);
+    for header in ["authorization: Bearer built-in-key\r\n", "x-api-key: built-in-key\r\n"] {
+        let headers = format!("{header}connection: close\r\n");
+        assert_eq!(play.send(post(&format!("{}/chat/completions", play.base()), &chat("hi", false), &headers)).status(), 502);
+    }
+    assert!(told.try_recv().is_err(), "nothing was sent");
+}
+
+#[test]
+fn a_live_answer_that_a_condition_breaks_off_is_recorded_whole_and_asked_for_once() {
+    let text: String =
+        [delta(json!({"content": "one"}), None), delta(json!({"content": "two"}), None), delta(json!({}), Some("stop")), "[DONE]".into()]
+            .iter()
+            .map(|data| format!("data: {data}\n\n"))
+            .collect();
+    let (url, told) = server(vec![says(format!("{STREAM_HEAD}{}0\r\n\r\n", chunk(&text)))]);
+    let shape = Shape { end: Some(Ending::Reset), ..Shape::default() };
+    let play = live(&url, vec![], vec![on(1, 1, Effect::Shape(shape))]);
+    let broken = play.ask("/chat/completions", &chat("hi", true));
+    assert!(broken.was_reset && broken.text().contains("one") && !broken.text().contains("stop"));
+    assert!(play.ask("/chat/completions", &chat("hi", true)).text().contains("[DONE]"));
+    assert_eq!(told.iter().count(), 1);
+    let witness = play.witness();
+    assert_eq!((witness.exchanges.len(), witness.live.len()), (2, 1));
+    assert_eq!(witness.live[0].response.as_ref().map(|response| response.end), Some(End::Complete));
+}
+
+#[test]
+fn what_a_live_request_names_of_a_recorded_turn_is_sent_in_full() {
+    let asked = json!({"model": "m", "input": [{"role": "user", "content": "where?"}]});
+    let call = json!({"id": "fc_1", "type": "function_call", "call_id": "call_1", "name": "lookup", "arguments": "{}"});
+    let mut turn =
+        answered(1, &asked, json!({"status": 200, "headers": {}, "body": {"id": "resp_1", "status": "completed", "output": [call]}}));
+    turn.request.path = "/v1/responses".into();
+    let (url, told) = server(vec![says("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")]);
+    let play = live(&url, vec![turn], vec![]);
+    assert_eq!(play.ask("/responses", &asked).status(), 200);
+    let output = json!({"type": "function_call_output", "call_id": "call_1", "output": "there"});
+    let next = json!({"model": "m", "input": [{"role": "user", "content": "where?"}, {"type": "item_reference", "id": "fc_1"}, output]});
+    assert_eq!(play.ask("/responses", &next).status(), 200);
+    let sent = told.recv().unwrap();
+    assert!(sent.contains("\"name\":\"lookup\"") && !sent.contains("fc_1"), "{sent}");
+    let witness = play.witness();
+    assert_eq!(witness.exchanges[1].request.body, next, "the exchange holds what the application asked");
 }
 
 #[test]
@@ -418,6 +613,20 @@ fn a_door_that_was_closed_stays_closed() {
     let mut stream = connect(proxy.address());
     stream.write_all(post(&path, &asked, "connection: close\r\n").as_bytes()).unwrap();
     assert_eq!(hear(stream).status(), 404);
+}
+
+#[test]
+fn a_memory_is_its_owners_again_when_the_door_is_closed() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let proxy = runtime.block_on(Proxy::bind()).unwrap();
+    let memory = Arc::new(Mutex::new(List::default()));
+    let door = proxy.open(Session { memory: Box::new(Arc::clone(&memory)), ..session(vec![], Conditions::default()) }).unwrap();
+    let mut idle = connect(proxy.address());
+    let path = format!("{}/chat/completions", path_of(door.base_url(UPSTREAM).unwrap()));
+    idle.write_all(post(&path, &chat("hi", false), "").as_bytes()).unwrap();
+    assert!(idle.read(&mut [0; 64]).unwrap() > 0);
+    assert_eq!(runtime.block_on(door.close()).misses.len(), 1);
+    assert!(Arc::into_inner(memory).is_some(), "though the connection is still there");
 }
 
 #[test]

@@ -1,22 +1,10 @@
 //! Where a request goes: the token in its path names a session, or a lobby in which its trace does.
 
-use super::Upstream;
 use super::room::Room;
-use crate::fault::Fault;
 use hyper::Uri;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// The path of an upstream's address, without a `/` at its end.
-pub(super) fn base_path(upstream: &Upstream) -> Result<String, Fault> {
-    let uri: Option<Uri> = upstream.url.parse().ok();
-    let uri = uri.filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some());
-    let uri = uri.ok_or_else(|| {
-        Fault::new(format!("`{}`: not the address of a server: {}", upstream.variable, upstream.url)).help("write https://HOST/PATH")
-    })?;
-    Ok(uri.path().trim_end_matches('/').to_string())
-}
 
 /// The token and the path with its query, of `/TOKEN/PATH`; none when there is no token or the path leads upwards.
 pub(super) fn split(uri: &Uri) -> Option<(&str, &str)> {
@@ -122,13 +110,5 @@ mod tests {
         for bad in ["/", "/abc/../x", "/abc/%2E%2e/x", "/abc/a\\..\\b"] {
             assert!(bad.parse::<Uri>().is_err() || split_of(bad).is_none(), "{bad}");
         }
-    }
-
-    #[test]
-    fn an_address_keeps_its_path() {
-        let base = |url: &str| base_path(&Upstream { variable: "OPENAI_BASE_URL".into(), url: url.into() });
-        assert_eq!(base("https://api.openai.com/v1/").unwrap(), "/v1");
-        assert_eq!(base("https://api.anthropic.com").unwrap(), "");
-        assert!(base("api.openai.com/v1").unwrap_err().message.contains("OPENAI_BASE_URL"));
     }
 }

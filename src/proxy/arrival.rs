@@ -46,17 +46,33 @@ impl Refused {
     }
 }
 
-/// Reads the body of a request to a path; of its headers only those are kept that may be recorded.
-pub(super) async fn read(head: &Parts, path: &str, body: Incoming) -> Result<Request, Refused> {
-    let packed = collect(&head.headers, body).await?;
-    let plain = unpack(&head.headers, packed)?;
-    Ok(Request { method: head.method.to_string(), path: path.to_string(), headers: headers(&head.headers), body: value(&plain) })
+/// A request that has arrived.
+pub(super) struct Arrival {
+    /// What was asked; of its headers only those are kept that may be recorded.
+    pub(super) request: Request,
+    /// Every header, keys included.
+    pub(super) headers: HeaderMap,
+    /// The body as it came.
+    pub(super) bytes: Bytes,
 }
 
-/// Headers that may be recorded, by lower-case name.
-pub(super) fn headers(all: &HeaderMap) -> BTreeMap<String, String> {
-    let kept = all.iter().filter(|(name, _)| keep_header(name.as_str()));
-    kept.map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect()
+impl Arrival {
+    /// Reads the body of a request to a path.
+    pub(super) async fn read(head: Parts, path: String, body: Incoming) -> Result<Self, Refused> {
+        let bytes = collect(&head.headers, body).await?;
+        let plain = unpack(&head.headers, bytes.clone())?;
+        let mut kept = BTreeMap::new();
+        for (name, value) in head.headers.iter().filter(|(name, _)| keep_header(name.as_str())) {
+            kept.insert(name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned());
+        }
+        let request = Request { method: head.method.to_string(), path, headers: kept, body: value(&plain) };
+        Ok(Self { request, headers: head.headers, bytes })
+    }
+
+    /// Whether the answer has a head only.
+    pub(super) fn is_bodiless(&self) -> bool {
+        self.request.method == "HEAD"
+    }
 }
 
 async fn collect(headers: &HeaderMap, mut body: Incoming) -> Result<Bytes, Refused> {
@@ -99,7 +115,7 @@ fn expand(reader: impl Read) -> Result<Bytes, Refused> {
 }
 
 /// A body: JSON, any other text as a string, and bytes that are no text as a `data:` URL.
-pub(super) fn value(bytes: &[u8]) -> Value {
+fn value(bytes: &[u8]) -> Value {
     if bytes.is_empty() {
         return Value::Null;
     }

@@ -1,8 +1,11 @@
 //! What a session knows of earlier ones.
 
+use super::address::lock;
+use crate::canonical;
 use crate::fault::Faults;
 use crate::recording::{Answers, Miss};
 use crate::wire::Exchange;
+use std::sync::{Arc, Mutex};
 
 /// What a session knows of earlier ones, and how it tells requests apart.
 pub trait Memory: Send {
@@ -23,6 +26,33 @@ pub enum Recall {
     Recorded(Box<Exchange>),
     /// Nothing answers it.
     Missed(Miss),
+}
+
+/// A memory with nothing in it: everything goes live.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Blank;
+
+impl Memory for Blank {
+    fn key(&self, request: &Exchange) -> String {
+        let asked = &request.request;
+        format!("{} {} {}", asked.method, asked.path, canonical::json(&asked.body))
+    }
+
+    fn recall(&mut self, request: &Exchange) -> Result<Recall, Faults> {
+        let detail = format!("{} {} is not recorded, nor is anything else", request.request.method, request.request.path);
+        Ok(Recall::Missed(Miss { detail }))
+    }
+}
+
+/// A memory that outlives its session: it is let go when the door closes.
+impl<M: Memory> Memory for Arc<Mutex<M>> {
+    fn key(&self, request: &Exchange) -> String {
+        lock(self).key(request)
+    }
+
+    fn recall(&mut self, request: &Exchange) -> Result<Recall, Faults> {
+        lock(self).recall(request)
+    }
 }
 
 impl Memory for Answers {

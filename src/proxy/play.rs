@@ -1,25 +1,26 @@
 //! Playing an answer: its events one by one, with their pauses, to the end that it had.
 
 use super::line::Cutter;
-use super::room::Receipt;
+use super::receipt::Receipt;
 use crate::condition::Plan;
 use crate::wire::{End, Event, Payload, Response, sse};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::sync::mpsc::Receiver;
 use tokio::time::{Sleep, sleep};
 
 /// What was sent must have left before the connection is broken off, or the application would not see it.
-const FLUSH: Duration = Duration::from_millis(20);
+pub(super) const FLUSH: Duration = Duration::from_millis(20);
 
 /// Headers that belong to one connection or one encoding of a body, and not to an answer.
-const OF_THE_CONNECTION: &[&str] = &[
+pub(super) const OF_THE_CONNECTION: &[&str] = &[
     "connection",
     "content-encoding",
     "content-length",
@@ -40,15 +41,21 @@ enum Step {
     Send(Bytes),
     /// A pause.
     Wait(Duration),
-    /// The connection breaks off: closed without an end, or reset.
-    Break(Option<Cutter>),
+    /// The connection breaks off.
+    Break(Cut),
     /// Nothing more, until the application goes.
     Stall,
 }
 
+/// A connection that breaks off: reset by a cutter, else closed without an end.
+#[derive(Debug)]
+pub(super) struct Cut(pub(super) Option<Cutter>);
+
 /// The body of an answer that is being played.
 pub(super) struct Played {
     steps: VecDeque<Step>,
+    /// Pieces of a live answer, in place of steps.
+    pieces: Option<Receiver<Result<Bytes, Cut>>>,
     pause: Option<Pin<Box<Sleep>>>,
     /// Bytes to come, where the answer is in one piece.
     length: Option<u64>,
@@ -75,11 +82,26 @@ pub(super) fn play(response: &Response, plan: &Plan, cutter: Cutter, bodiless: b
         [Step::Send(bytes)] if !matches!(response.payload, Payload::Events(_)) => Some(bytes.len() as u64),
         _ => None,
     };
-    let mut played = Played { steps, pause: None, length, receipt };
+    let mut played = Played { steps, pieces: None, pause: None, length, receipt };
     played.settle_if_over();
     let mut answer = hyper::Response::new(played);
     *answer.status_mut() = StatusCode::from_u16(response.status).unwrap_or(StatusCode::BAD_GATEWAY);
     *answer.headers_mut() = headers(response);
+    answer
+}
+
+/// Passes on a live answer whose pieces are still coming.
+pub(super) fn pass(head: &Response, pieces: Receiver<Result<Bytes, Cut>>, bodiless: bool) -> hyper::Response<Played> {
+    let played = Played { steps: VecDeque::new(), pieces: (!bodiless).then_some(pieces), pause: None, length: None, receipt: None };
+    let mut answer = hyper::Response::new(played);
+    *answer.status_mut() = StatusCode::from_u16(head.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    *answer.headers_mut() = headers(head);
+    // The bytes go on as they are: packed if they came so, and as many as were told.
+    for name in [CONTENT_ENCODING, CONTENT_LENGTH] {
+        if let Some(value) = head.headers.get(name.as_str()).and_then(|value| HeaderValue::from_str(value).ok()) {
+            answer.headers_mut().insert(name, value);
+        }
+    }
     answer
 }
 
@@ -93,9 +115,9 @@ fn steps(response: &Response, between: Duration, cutter: Cutter) -> VecDeque<Ste
     };
     let streamed = matches!(response.payload, Payload::Events(_));
     match response.end {
-        End::Reset => steps.extend([Step::Wait(FLUSH), Step::Break(Some(cutter))]),
+        End::Reset => steps.extend([Step::Wait(FLUSH), Step::Break(Cut(Some(cutter)))]),
         // A stream that is closed early ends as HTTP says; an answer in one piece cannot.
-        End::Close if !streamed => steps.extend([Step::Wait(FLUSH), Step::Break(None)]),
+        End::Close if !streamed => steps.extend([Step::Wait(FLUSH), Step::Break(Cut(None))]),
         End::ClientGone => steps.push_back(Step::Stall),
         End::Close | End::Complete | End::ErrorEvent => {}
     }
@@ -154,8 +176,8 @@ impl Played {
         self.settle_if_over();
     }
 
-    fn broken(&mut self, cutter: Option<Cutter>) -> BrokenOff {
-        if let Some(cutter) = cutter {
+    fn broken(&mut self, cut: Cut) -> BrokenOff {
+        if let Some(cutter) = cut.0 {
             cutter.reset();
         }
         self.settle_if_over();
@@ -168,6 +190,13 @@ impl Body for Played {
     type Error = BrokenOff;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        if let Some(pieces) = &mut self.pieces {
+            return Poll::Ready(match std::task::ready!(pieces.poll_recv(context)) {
+                None => None,
+                Some(Ok(piece)) => Some(Ok(Frame::data(piece))),
+                Some(Err(cut)) => Some(Err(self.broken(cut))),
+            });
+        }
         loop {
             if let Some(pause) = &mut self.pause {
                 std::task::ready!(pause.as_mut().poll(context));
@@ -180,7 +209,7 @@ impl Body for Played {
                     return Poll::Ready(Some(Ok(Frame::data(bytes))));
                 }
                 Some(Step::Wait(time)) => self.pause = Some(Box::pin(sleep(time))),
-                Some(Step::Break(cutter)) => return Poll::Ready(Some(Err(self.broken(cutter)))),
+                Some(Step::Break(cut)) => return Poll::Ready(Some(Err(self.broken(cut)))),
                 Some(Step::Stall) => {
                     // The connection's own end wakes the task.
                     self.steps.push_front(Step::Stall);
@@ -191,7 +220,7 @@ impl Body for Played {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.steps.is_empty() && self.pause.is_none()
+        self.steps.is_empty() && self.pause.is_none() && self.pieces.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {

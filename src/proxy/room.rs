@@ -1,23 +1,29 @@
 //! The room behind a door: what one session has met so far, and what its next request meets.
 
 use super::address::lock;
-use super::memory::{Memory, Recall};
+use super::memory::{Blank, Memory, Recall};
+use super::receipt::Receipt;
+use super::reference::Told;
 use super::{Missed, Session, Witness};
 use crate::condition::{Conditions, Effect, Plan, Shape, failure};
+use crate::egress::{Address, Egress};
 use crate::fault::Faults;
 use crate::limit;
 use crate::recording::Miss;
 use crate::wire::call::Api;
-use crate::wire::{End, Exchange, Payload, Request, Response};
+use crate::wire::{Exchange, Request};
 use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 
 /// What one session has met.
 pub(super) struct Room {
+    addresses: HashMap<String, Address>,
+    egress: Option<Arc<Egress>>,
     conditions: Conditions,
     trial: Option<u32>,
     state: Mutex<State>,
@@ -31,8 +37,11 @@ struct State {
     calls: HashMap<String, Call>,
     /// Answers that were taken from memory for an attempt that did not get them whole: the next attempt does.
     held: HashMap<String, VecDeque<Exchange>>,
+    told: Told,
     exchanges: BTreeMap<u64, Exchange>,
+    live: Vec<Exchange>,
     misses: Vec<Missed>,
+    troubles: Vec<Missed>,
     refused: Vec<String>,
     met: BTreeSet<usize>,
     faults: Faults,
@@ -52,18 +61,22 @@ impl fmt::Debug for Room {
 }
 
 impl Room {
-    pub(super) fn new(session: Session) -> Self {
+    pub(super) fn new(session: Session, addresses: HashMap<String, Address>) -> Self {
         let state = State {
             memory: session.memory,
             calls: HashMap::new(),
             held: HashMap::new(),
+            told: Told::default(),
             exchanges: BTreeMap::new(),
+            live: Vec::new(),
             misses: Vec::new(),
+            troubles: Vec::new(),
             refused: Vec::new(),
             met: BTreeSet::new(),
             faults: Faults::new(),
         };
-        Self { conditions: session.conditions, trial: session.trial, state: Mutex::new(state), running: watch::Sender::new(0) }
+        let (conditions, trial, egress) = (session.conditions, session.trial, session.egress);
+        Self { addresses, egress, conditions, trial, state: Mutex::new(state), running: watch::Sender::new(0) }
     }
 
     /// Takes a request in.
@@ -75,7 +88,33 @@ impl Room {
         state.exchanges.insert(seq, asked.clone());
         drop(state);
         self.running.send_modify(|running| *running += 1);
-        Receipt { room: Arc::clone(self), exchange: asked, since: Instant::now(), head_sent: false, sent: 0, settled: false }
+        Receipt::new(Arc::clone(self), asked)
+    }
+
+    /// Takes an exchange back that is over.
+    pub(super) fn discharge(&self, exchange: Exchange) {
+        lock(&self.state).exchanges.insert(exchange.seq, exchange);
+        self.running.send_modify(|running| *running = running.saturating_sub(1));
+    }
+
+    /// Notes what a server answered live.
+    pub(super) fn live(&self, answered: Exchange) {
+        lock(&self.state).live.push(answered);
+    }
+
+    /// Notes why there is no whole live answer to a request.
+    pub(super) fn trouble(&self, seq: u64, why: String) {
+        lock(&self.state).troubles.push(Missed { seq, detail: why });
+    }
+
+    /// Keeps a whole answer for the next attempt.
+    pub(super) fn hold(&self, key: &str, answered: Exchange) {
+        lock(&self.state).held.entry(key.to_string()).or_default().push_back(answered);
+    }
+
+    /// The door to the network, and an upstream's address.
+    pub(super) fn network(&self, variable: &str) -> Option<(&Egress, &Address)> {
+        self.egress.as_deref().zip(self.addresses.get(variable))
     }
 
     /// Notes a request that was refused before it was read.
@@ -83,12 +122,30 @@ impl Room {
         lock(&self.state).refused.push(why);
     }
 
-    /// How a request is answered: by a condition, or from memory.
-    pub(super) fn decide(&self, asked: &Exchange) -> Plan {
+    /// How a request is answered: by a condition, from memory, or live.
+    pub(super) fn decide(&self, asked: &Exchange) -> Decision {
         if let Some(response) = asked.upstream.as_deref().and_then(|variable| self.conditions.upstream(variable)) {
-            return Plan::at_once(response.clone());
+            return Decision::Play(Plan::at_once(response.clone()));
         }
         let mut state = lock(&self.state);
+        let found = self.found(&mut state, asked);
+        let decision = match found {
+            Found::Plan(plan) => Decision::Play(plan),
+            Found::Nothing(miss, reshape) if self.egress.is_some() => {
+                drop(miss);
+                Decision::Forward(Forward { reshape, body: state.told.resolve(&asked.request.body) })
+            }
+            Found::Nothing(miss, _) => Decision::Play(state.missed(asked, miss)),
+        };
+        if let Decision::Play(Plan { response: Some(response), .. }) = &decision
+            && Api::of(asked) == Api::OpenAiResponses
+        {
+            state.told.learn(&asked.request, response);
+        }
+        decision
+    }
+
+    fn found(&self, state: &mut State, asked: &Exchange) -> Found {
         if self.conditions.model().is_empty() || matches!(Api::of(asked), Api::Other(_)) {
             return state.recalled(asked, None);
         }
@@ -97,17 +154,17 @@ impl Room {
         let Some((place, effect)) = self.conditions.met(call.number, call.attempts) else {
             return state.recalled(asked, Some(&key));
         };
-        let plan = match effect {
-            Effect::Fail(failure) => failure.plan(&Api::of(asked)),
-            Effect::Repeat(exchange) => Plan::recorded((**exchange).clone()),
+        let found = match effect {
+            Effect::Fail(failure) => Found::Plan(failure.plan(&Api::of(asked))),
+            Effect::Repeat(exchange) => Found::Plan(Plan::recorded((**exchange).clone())),
             Effect::Shape(shape) => match state.shaped(shape, asked, &key) {
-                Some(plan) => plan,
+                Some(found) => found,
                 // The answer has nothing that the condition could change.
                 None => return state.recalled(asked, Some(&key)),
             },
         };
         state.met.insert(place);
-        plan
+        found
     }
 
     pub(super) fn arrived(&self) -> u64 {
@@ -122,10 +179,14 @@ impl Room {
 
     pub(super) fn witness(&self) -> Witness {
         let mut state = lock(&self.state);
+        // Connections may outlive the session; what it knew is its owner's again.
+        state.memory = Box::new(Blank);
         let unmet = (0..self.conditions.model().len()).filter(|place| !state.met.contains(place)).collect();
         Witness {
             exchanges: std::mem::take(&mut state.exchanges).into_values().collect(),
+            live: std::mem::take(&mut state.live),
             misses: std::mem::take(&mut state.misses),
+            troubles: std::mem::take(&mut state.troubles),
             refused: std::mem::take(&mut state.refused),
             unmet,
             faults: std::mem::take(&mut state.faults),
@@ -142,39 +203,42 @@ impl State {
         *call
     }
 
-    /// The next answer from memory, or an error that says that there is none.
-    fn recalled(&mut self, asked: &Exchange, key: Option<&str>) -> Plan {
+    /// The next answer from memory.
+    fn recalled(&mut self, asked: &Exchange, key: Option<&str>) -> Found {
         if let Some(held) = key.and_then(|key| self.held.get_mut(key)).and_then(VecDeque::pop_front) {
-            return Plan::recorded(held);
+            return Found::Plan(Plan::recorded(held));
         }
-        match self.memory.recall(asked) {
-            Ok(Recall::Recorded(exchange)) => Plan::recorded(*exchange),
-            Ok(Recall::Missed(miss)) => self.missed(asked, miss),
-            Err(faults) => {
-                self.faults.extend(faults);
-                unrecorded(asked, "its recording cannot be read")
-            }
+        match self.recall(asked) {
+            Ok(exchange) => Found::Plan(Plan::recorded(exchange)),
+            Err(Absent::Missed(miss)) => Found::Nothing(miss, None),
+            Err(Absent::Unreadable) => Found::Plan(unrecorded(asked, UNREADABLE)),
         }
     }
 
     /// A conditioned answer. The recorded one stays for the next attempt; none when there is nothing to change.
-    fn shaped(&mut self, shape: &Shape, asked: &Exchange, key: &str) -> Option<Plan> {
+    fn shaped(&mut self, shape: &Shape, asked: &Exchange, key: &str) -> Option<Found> {
         let held = self.held.get(key).and_then(VecDeque::front).cloned();
-        let recorded = match held {
-            Some(held) => Some(held),
-            None => match self.memory.recall(asked) {
-                Ok(Recall::Recorded(exchange)) => {
-                    self.held.entry(key.to_string()).or_default().push_back((*exchange).clone());
-                    Some(*exchange)
-                }
-                Ok(Recall::Missed(miss)) => return Some(shape.plan(asked, None).unwrap_or_else(|| self.missed(asked, miss))),
-                Err(faults) => {
-                    self.faults.extend(faults);
-                    return Some(unrecorded(asked, "its recording cannot be read"));
-                }
-            },
+        let recorded = match held.map_or_else(|| self.recall(asked), Ok) {
+            Ok(recorded) => recorded,
+            Err(Absent::Unreadable) => return Some(Found::Plan(unrecorded(asked, UNREADABLE))),
+            Err(Absent::Missed(miss)) => {
+                let reshape = Reshape { key: key.to_string(), shape: shape.clone() };
+                return Some(shape.plan(asked, None).map_or(Found::Nothing(miss, Some(reshape)), Found::Plan));
+            }
         };
-        shape.plan(asked, recorded)
+        self.held.entry(key.to_string()).or_insert_with(|| VecDeque::from([recorded.clone()]));
+        shape.plan(asked, Some(recorded)).map(Found::Plan)
+    }
+
+    fn recall(&mut self, asked: &Exchange) -> Result<Exchange, Absent> {
+        match self.memory.recall(asked) {
+            Ok(Recall::Recorded(exchange)) => Ok(*exchange),
+            Ok(Recall::Missed(miss)) => Err(Absent::Missed(miss)),
+            Err(faults) => {
+                self.faults.extend(faults);
+                Err(Absent::Unreadable)
+            }
+        }
     }
 
     fn missed(&mut self, asked: &Exchange, miss: Miss) -> Plan {
@@ -184,79 +248,48 @@ impl State {
     }
 }
 
+/// How a request is answered.
+pub(super) enum Decision {
+    /// As planned.
+    Play(Plan),
+    /// By its server.
+    Forward(Forward),
+}
+
+/// How a request goes live.
+pub(super) struct Forward {
+    /// What its answer becomes, where a condition changes it.
+    pub(super) reshape: Option<Reshape>,
+    /// The body, where it is not the one that came.
+    pub(super) body: Option<Value>,
+}
+
+/// What a live answer becomes.
+pub(super) struct Reshape {
+    /// The request's key: the next attempt gets the answer whole.
+    pub(super) key: String,
+    /// What is done to it.
+    pub(super) shape: Shape,
+}
+
+/// Why memory gives no answer.
+enum Absent {
+    Missed(Miss),
+    Unreadable,
+}
+
+const UNREADABLE: &str = "its recording cannot be read";
+
+/// What is known of a request.
+enum Found {
+    Plan(Plan),
+    Nothing(Miss, Option<Reshape>),
+}
+
 /// The error that no SDK retries, and that a person understands.
 fn unrecorded(asked: &Exchange, why: &str) -> Plan {
     let message = format!("relapse replays and does not go live: {why}");
     let mut response = failure::response(&Api::of(asked), 422, "relapse_unrecorded", &message);
     response.headers.insert("x-should-retry".into(), "false".into());
     Plan::at_once(response)
-}
-
-/// What is written down of one exchange while it runs; dropped before it is settled, the application has gone.
-pub(super) struct Receipt {
-    room: Arc<Room>,
-    exchange: Exchange,
-    since: Instant,
-    head_sent: bool,
-    /// Events, or pieces, that are on their way.
-    sent: usize,
-    settled: bool,
-}
-
-impl Receipt {
-    /// What was asked, and what has been answered so far.
-    pub(super) fn exchange(&self) -> &Exchange {
-        &self.exchange
-    }
-
-    /// The plan that the application gets to see from now on.
-    pub(super) fn follow(&mut self, plan: &Plan) {
-        self.exchange.response.clone_from(&plan.response);
-        self.exchange.ms = plan.ms;
-    }
-
-    pub(super) fn head_sent(&mut self) {
-        self.head_sent = true;
-    }
-
-    pub(super) fn sent_one(&mut self) {
-        self.sent += 1;
-    }
-
-    /// The exchange went as planned.
-    pub(super) fn settle(mut self) {
-        self.settled = true;
-    }
-
-    /// What was seen of an answer by an application that went away.
-    fn cut_short(&mut self) {
-        self.exchange.ms = Some(self.since.elapsed().as_secs_f64() * 1e3);
-        let (head_sent, sent) = (self.head_sent, self.sent);
-        let Some(response) = self.exchange.response.as_mut().filter(|_| head_sent) else {
-            self.exchange.response = None;
-            return;
-        };
-        response.end = End::ClientGone;
-        match &mut response.payload {
-            Payload::Events(events) => events.truncate(sent),
-            payload if sent == 0 => *payload = Payload::Empty,
-            _ => {}
-        }
-    }
-}
-
-impl Drop for Receipt {
-    fn drop(&mut self) {
-        if !self.settled {
-            self.cut_short();
-        }
-        let exchange = std::mem::replace(&mut self.exchange, nothing());
-        lock(&self.room.state).exchanges.insert(exchange.seq, exchange);
-        self.room.running.send_modify(|running| *running = running.saturating_sub(1));
-    }
-}
-
-/// What takes the place of an exchange that has been handed over.
-fn nothing() -> Exchange {
-    Exchange { seq: 0, ms: None, at: None, upstream: None, trial: None, request: Request::default(), response: None::<Response> }
 }

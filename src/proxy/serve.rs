@@ -1,16 +1,19 @@
 //! Serving connections: each request is led to its session, and the session's answer is played.
 
 use super::address::{self, Entrances};
-use super::arrival;
+use super::arrival::Arrival;
 use super::line::{Cutter, Line};
+use super::live;
 use super::play::{self, BrokenOff, Played};
+use super::receipt::Receipt;
+use super::room::Decision;
 use crate::condition::{Plan, failure};
 use crate::limit;
 use crate::wire::call::Api;
+use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use std::future::pending;
 use std::sync::Arc;
@@ -45,19 +48,26 @@ async fn serve(stream: TcpStream, entrances: Arc<Entrances>) {
 async fn answer(entrances: Arc<Entrances>, cutter: Cutter, request: Request<Incoming>) -> Result<hyper::Response<Played>, BrokenOff> {
     let (head, body) = request.into_parts();
     let traceparent = head.headers.get("traceparent").and_then(|value| value.to_str().ok());
-    let way = address::split(&head.uri).and_then(|(token, path)| Some((entrances.find(token, traceparent)?, path)));
+    let way = address::split(&head.uri).and_then(|(token, path)| Some((entrances.find(token, traceparent)?, path.to_string())));
     let Some(((room, variable), path)) = way else {
         return Ok(refusal(404, "no session of relapse has this address", cutter));
     };
-    let request = match arrival::read(&head, path, body).await {
-        Ok(request) => request,
+    let arrival = match Arrival::read(head, path, body).await {
+        Ok(arrival) => arrival,
         Err(refused) => {
             room.refuse(refused.message());
             return Ok(refusal(refused.status(), &refused.message(), cutter));
         }
     };
-    let mut receipt = room.admit(variable, request);
-    let plan = room.decide(receipt.exchange());
+    let receipt = room.admit(variable, arrival.request.clone());
+    Ok(match room.decide(receipt.exchange()) {
+        Decision::Play(plan) => played(plan, receipt, cutter, arrival.is_bodiless()).await,
+        Decision::Forward(forward) => live::forward(&arrival, receipt, cutter, forward).await,
+    })
+}
+
+/// Plays a planned answer, after the time that the application really has to wait.
+pub(super) async fn played(plan: Plan, mut receipt: Receipt, cutter: Cutter, bodiless: bool) -> hyper::Response<Played> {
     receipt.follow(&plan);
     if !plan.before.is_zero() {
         sleep(plan.before).await;
@@ -67,7 +77,7 @@ async fn answer(entrances: Arc<Entrances>, cutter: Cutter, request: Request<Inco
         return pending().await;
     };
     receipt.head_sent();
-    Ok(play::play(&response, &plan, cutter, head.method == Method::HEAD, Some(receipt)))
+    play::play(&response, &plan, cutter, bodiless, Some(receipt))
 }
 
 fn refusal(status: u16, message: &str, cutter: Cutter) -> hyper::Response<Played> {

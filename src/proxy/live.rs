@@ -1,0 +1,168 @@
+//! Going live: a request is sent on as it came, and its answer is passed back piece by piece while it is written down.
+
+use super::arrival::Arrival;
+use super::line::Cutter;
+use super::play::{self, Cut, FLUSH, OF_THE_CONNECTION, Played};
+use super::receipt::Receipt;
+use super::room::{Forward, Reshape};
+use super::serve;
+use crate::condition::{Plan, failure};
+use crate::egress::{Incoming, Key, Outgoing, Trouble};
+use crate::redact::keep_header;
+use crate::wire::call::{Api, Attempt};
+use crate::wire::{End, Exchange, Payload, Request, Response};
+use bytes::Bytes;
+use hyper::HeaderMap;
+use hyper::header::CONNECTION;
+use std::collections::BTreeMap;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+/// Pieces that may wait for an application that reads slowly.
+const WAITING: usize = 16;
+
+/// Headers of a request that are not sent on: the connection's own, and what would pack an answer that is to be read.
+const NOT_SENT_ON: &[&str] = &["accept-encoding", "content-length", "expect", "host", "proxy-authorization"];
+
+/// Headers in which an application's key travels.
+const KEYS: &[&str] = &["authorization", "x-api-key", "api-key"];
+
+/// Sends a request on, and plays what comes back.
+pub(super) async fn forward(arrival: &Arrival, receipt: Receipt, cutter: Cutter, forward: Forward) -> hyper::Response<Played> {
+    let begun = begin(arrival, &receipt, &forward).await;
+    let incoming = match begun {
+        Ok(incoming) => incoming,
+        Err(why) => {
+            let plan = unreachable(receipt.exchange(), &why);
+            receipt.trouble(why);
+            return serve::played(plan, receipt, cutter, arrival.is_bodiless()).await;
+        }
+    };
+    match forward.reshape {
+        Some(reshape) => reshaped(incoming, reshape, receipt, cutter).await,
+        None => passed_on(incoming, receipt, cutter, arrival.is_bodiless()),
+    }
+}
+
+async fn begin(arrival: &Arrival, receipt: &Receipt, forward: &Forward) -> Result<Incoming, String> {
+    let (egress, address) = receipt.network().ok_or("this upstream has no address")?;
+    let resolved = forward.body.as_ref().map(|body| Bytes::from(body.to_string()));
+    let headers = sent_on(&arrival.headers, resolved.is_some());
+    if address.is_loopback() {
+        keys(&headers).try_for_each(|key| egress.check(address, Some(&key))).map_err(|fault| fault.message)?;
+    }
+    let (method, path) = (arrival.request.method.clone(), arrival.request.path.clone());
+    let request = Request { method, path, headers, body: serde_json::Value::Null };
+    let body = resolved.or_else(|| (!arrival.bytes.is_empty()).then(|| arrival.bytes.clone()));
+    let outgoing = Outgoing { request: &request, body, secrets: &[] };
+    egress.begin(address, &outgoing).await.map_err(|trouble| format!("{}: {trouble}", address.host()))
+}
+
+/// The keys that an application sends; loopback gets none that belongs to a built-in provider.
+fn keys(headers: &BTreeMap<String, String>) -> impl Iterator<Item = Key> {
+    headers.iter().filter(|(name, _)| KEYS.contains(&name.as_str())).map(|(name, value)| {
+        let value = value.rsplit(' ').next().unwrap_or_default().to_string();
+        Key { variable: name.clone(), value }
+    })
+}
+
+fn sent_on(all: &HeaderMap, is_rewritten: bool) -> BTreeMap<String, String> {
+    let named = all.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let named: Vec<String> = named.map(|name| name.trim().to_ascii_lowercase()).collect();
+    let mut headers: BTreeMap<String, String> = BTreeMap::new();
+    for (name, value) in all {
+        let name = name.as_str();
+        let packing = name == "content-encoding" && !is_rewritten;
+        let of_the_connection = OF_THE_CONNECTION.contains(&name) && !packing;
+        if of_the_connection || NOT_SENT_ON.contains(&name) || named.iter().any(|other| other == name) {
+            continue;
+        }
+        let joined = headers.entry(name.to_string()).or_default();
+        if !joined.is_empty() {
+            joined.push_str(", ");
+        }
+        joined.push_str(&String::from_utf8_lossy(value.as_bytes()));
+    }
+    headers
+}
+
+/// The answer to an application whose request could not be sent on.
+fn unreachable(asked: &Exchange, why: &str) -> Plan {
+    Plan::at_once(failure::response(&Api::of(asked), 502, "relapse_unreachable", &format!("relapse cannot reach the server: {why}")))
+}
+
+/// Waits for the whole answer, keeps it for the next attempt, and plays what a condition makes of it.
+async fn reshaped(mut incoming: Incoming, reshape: Reshape, mut receipt: Receipt, cutter: Cutter) -> hyper::Response<Played> {
+    let trouble = loop {
+        match incoming.next().await {
+            Ok(Some(_)) => {}
+            Ok(None) => break None,
+            Err(trouble) => break Some(trouble),
+        }
+    };
+    let answered = receipt.answered(response(incoming, trouble.as_ref(), receipt.exchange()));
+    receipt.live(answered.clone());
+    let plan = reshape.shape.plan(receipt.exchange(), Some(answered.clone())).unwrap_or_else(|| Plan::recorded(answered.clone()));
+    receipt.hold(&reshape.key, answered);
+    serve::played(plan, receipt, cutter, false).await
+}
+
+/// Passes the head back at once, and every piece as it comes.
+fn passed_on(incoming: Incoming, mut receipt: Receipt, cutter: Cutter, bodiless: bool) -> hyper::Response<Played> {
+    let head = Response { status: incoming.status(), headers: incoming.headers().clone(), payload: Payload::Empty, end: End::ClientGone };
+    receipt.begun(&head);
+    let (tell, pieces) = mpsc::channel(WAITING);
+    tokio::spawn(pump(incoming, receipt, tell, cutter));
+    play::pass(&head, pieces, bodiless)
+}
+
+async fn pump(mut incoming: Incoming, mut receipt: Receipt, tell: mpsc::Sender<Result<Bytes, Cut>>, cutter: Cutter) {
+    let trouble = loop {
+        let next = tokio::select! {
+            next = incoming.next() => next,
+            () = tell.closed() => return receipt.left(incoming.close(End::ClientGone)),
+        };
+        match next {
+            Ok(Some(piece)) => {
+                if tell.send(Ok(piece)).await.is_err() {
+                    return receipt.left(incoming.close(End::ClientGone));
+                }
+            }
+            Ok(None) => break None,
+            Err(trouble) => break Some(trouble),
+        }
+    };
+    let answered = receipt.answered(response(incoming, trouble.as_ref(), receipt.exchange()));
+    receipt.live(answered);
+    match trouble {
+        None => receipt.settle(),
+        Some(trouble) => {
+            let cut = if trouble == Trouble::Reset { Some(cutter) } else { None };
+            receipt.trouble(trouble.to_string());
+            receipt.settle();
+            sleep(FLUSH).await;
+            let _ = tell.send(Err(Cut(cut))).await;
+        }
+    }
+}
+
+/// What the server answered, and how that ended: an error in mid-stream and a stream without its last event look whole
+/// to HTTP.
+fn response(incoming: Incoming, trouble: Option<&Trouble>, asked: &Exchange) -> Response {
+    let end = match trouble {
+        None => End::Complete,
+        Some(Trouble::Reset) => End::Reset,
+        Some(_) => End::Close,
+    };
+    let mut response = incoming.close(end);
+    response.headers.retain(|name, _| keep_header(name));
+    if end == End::Complete && matches!(response.payload, Payload::Events(_)) {
+        let answered = Exchange { response: Some(response.clone()), ..asked.clone() };
+        response.end = match Attempt::of(&answered) {
+            Some(attempt) if attempt.error.is_some() => End::ErrorEvent,
+            Some(attempt) if attempt.finish.is_none() => End::Close,
+            _ => End::Complete,
+        };
+    }
+    response
+}

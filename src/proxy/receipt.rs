@@ -1,0 +1,127 @@
+//! The receipt of one exchange: what the application has seen of it so far.
+
+use super::room::Room;
+use crate::condition::Plan;
+use crate::egress::{Address, Egress};
+use crate::redact::keep_header;
+use crate::wire::{End, Exchange, Payload, Request, Response};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What is written down of one exchange while it runs; dropped before it is settled, the application has gone.
+pub(super) struct Receipt {
+    room: Arc<Room>,
+    exchange: Exchange,
+    since: Instant,
+    head_sent: bool,
+    /// Events, or pieces, that are on their way.
+    sent: usize,
+    settled: bool,
+}
+
+impl Receipt {
+    pub(super) fn new(room: Arc<Room>, asked: Exchange) -> Self {
+        Self { room, exchange: asked, since: Instant::now(), head_sent: false, sent: 0, settled: false }
+    }
+
+    /// What was asked, and what has been answered so far.
+    pub(super) fn exchange(&self) -> &Exchange {
+        &self.exchange
+    }
+
+    /// The plan that the application gets to see from now on.
+    pub(super) fn follow(&mut self, plan: &Plan) {
+        self.exchange.response.clone_from(&plan.response);
+        self.exchange.ms = plan.ms;
+    }
+
+    pub(super) fn head_sent(&mut self) {
+        self.head_sent = true;
+    }
+
+    pub(super) fn sent_one(&mut self) {
+        self.sent += 1;
+    }
+
+    /// The door to the network, and the upstream's address.
+    pub(super) fn network(&self) -> Option<(&Egress, &Address)> {
+        self.room.network(self.exchange.upstream.as_deref()?)
+    }
+
+    /// The head of a live answer is on its way.
+    pub(super) fn begun(&mut self, head: &Response) {
+        let mut head = head.clone();
+        head.headers.retain(|name, _| keep_header(name));
+        self.exchange.response = Some(head);
+        self.head_sent = true;
+    }
+
+    /// The exchange with a live answer, and the time that it took.
+    pub(super) fn answered(&self, response: Response) -> Exchange {
+        Exchange { response: Some(response), ms: Some(self.elapsed()), ..self.exchange.clone() }
+    }
+
+    /// Notes a live answer, which the application gets to see unless a plan follows.
+    pub(super) fn live(&mut self, answered: Exchange) {
+        self.exchange.clone_from(&answered);
+        self.room.live(answered);
+    }
+
+    /// Notes why there is no whole live answer.
+    pub(super) fn trouble(&self, why: String) {
+        self.room.trouble(self.exchange.seq, why);
+    }
+
+    /// Keeps a whole answer for the next attempt.
+    pub(super) fn hold(&self, key: &str, answered: Exchange) {
+        self.room.hold(key, answered);
+    }
+
+    /// The application went away from a live answer.
+    pub(super) fn left(mut self, mut seen: Response) {
+        seen.headers.retain(|name, _| keep_header(name));
+        self.exchange.ms = Some(self.elapsed());
+        self.exchange.response = Some(seen);
+        self.settled = true;
+    }
+
+    fn elapsed(&self) -> f64 {
+        self.since.elapsed().as_micros() as f64 / 1e3
+    }
+
+    /// The exchange went as planned.
+    pub(super) fn settle(mut self) {
+        self.settled = true;
+    }
+
+    /// What was seen of an answer by an application that went away.
+    fn cut_short(&mut self) {
+        self.exchange.ms = Some(self.elapsed());
+        let (head_sent, sent) = (self.head_sent, self.sent);
+        let Some(response) = self.exchange.response.as_mut().filter(|_| head_sent) else {
+            self.exchange.response = None;
+            return;
+        };
+        response.end = End::ClientGone;
+        match &mut response.payload {
+            Payload::Events(events) => events.truncate(sent),
+            payload if sent == 0 => *payload = Payload::Empty,
+            _ => {}
+        }
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.cut_short();
+        }
+        let exchange = std::mem::replace(&mut self.exchange, nothing());
+        self.room.discharge(exchange);
+    }
+}
+
+/// What takes the place of an exchange that has been handed over.
+fn nothing() -> Exchange {
+    Exchange { seq: 0, ms: None, at: None, upstream: None, trial: None, request: Request::default(), response: None::<Response> }
+}
