@@ -6,6 +6,7 @@ use crate::normalise;
 use crate::otlp::{self, LogRecord, Span};
 use crate::request::Request;
 use crate::trace::Trace;
+use crate::vendor;
 use crate::wire::call::Attempt;
 use crate::wire::{self, Exchange};
 use serde_json::Value;
@@ -29,8 +30,11 @@ impl Evidence {
         let telemetry = otlp::read_all(bytes).map_err(|fault| fault.in_file(file))?;
         let reading = &telemetry.reading;
         if telemetry.spans.is_empty() && telemetry.logs.is_empty() {
+            if !reading.is_otlp && self.take_export(bytes, file)? {
+                return Ok(());
+            }
             let why = reading.diagnostics.first().map_or_else(|| "not one span or log record".to_string(), ToString::to_string);
-            return Err(Fault::new(format!("no telemetry: {why}")).in_file(file).help("expected OTLP: JSON, JSON lines or protobuf"));
+            return Err(Fault::new(format!("no telemetry: {why}")).in_file(file).help(vendor::expected()));
         }
         self.diagnostics.extend(reading.diagnostics.iter().map(|diagnostic| format!("{file}: {diagnostic}")));
         if reading.more_diagnostics > 0 {
@@ -39,6 +43,19 @@ impl Evidence {
         self.spans.extend(telemetry.spans);
         self.logs.extend(telemetry.logs);
         Ok(())
+    }
+
+    /// Takes a vendor's export; false when it is none.
+    fn take_export(&mut self, bytes: &[u8], file: &str) -> Result<bool, Fault> {
+        let Some(export) = vendor::read(bytes).map_err(|fault| fault.in_file(file))? else { return Ok(false) };
+        self.diagnostics.extend(export.diagnostics.iter().map(|diagnostic| format!("{file}: {diagnostic}")));
+        if export.spans.is_empty() {
+            let fault = Fault::new(format!("no telemetry: an export of {} without a span", export.vendor)).in_file(file);
+            return Err(fault.help("export the observations too, not only traces and scores"));
+        }
+        self.spans.extend(export.spans);
+        self.logs.extend(export.logs);
+        Ok(true)
     }
 
     /// Takes the exchanges of one wire file.

@@ -1,6 +1,6 @@
 //! relapse keeps an LLM application from failing the same way twice.
 //!
-//! A [`postmortem`] names its evidence: telemetry ([`otlp`]) and HTTP exchanges ([`wire`]). Both are normalised into
+//! A [`postmortem`] names its evidence: telemetry ([`otlp`], or a [`vendor`]'s export) and HTTP exchanges ([`wire`]). Both are normalised into
 //! one [`trace`], from which [`signal`]s are computed. [`compile`] proves that each [`check`] fails on the incident and
 //! passes when healthy, and writes a [`case`]. [`replay`] runs a case on a target of the [`project`], and what it
 //! observed becomes a [`verdict`]. A [`report`] writes verdicts down. What goes over the network goes through [`egress`].
@@ -29,6 +29,8 @@ pub mod wire;
 pub mod egress;
 
 pub mod otlp;
+
+pub mod vendor;
 
 pub mod receiver;
 

@@ -6,6 +6,10 @@ use std::time::Duration;
 pub const YAML_BYTES: u64 = 1 << 20;
 /// Bytes of one postmortem, front matter and body.
 pub const MARKDOWN_BYTES: u64 = 8 << 20;
+/// Bytes of one vendor export, after decompression.
+pub const VENDOR_BYTES: u64 = 32 << 20;
+/// Bytes of one cassette in YAML.
+pub const CASSETTE_BYTES: u64 = 32 << 20;
 /// Nesting of YAML nodes.
 pub const YAML_DEPTH: usize = 64;
 /// Nodes that YAML aliases may expand to, over one file.
@@ -91,6 +95,8 @@ pub const SHOWN_VERBOSE_BYTES: usize = 16 << 10;
 pub const ALL: &[(&str, u64, &str)] = &[
     ("YAML file or front matter", YAML_BYTES, "bytes"),
     ("postmortem", MARKDOWN_BYTES, "bytes"),
+    ("vendor export, decompressed", VENDOR_BYTES, "bytes"),
+    ("cassette in YAML", CASSETTE_BYTES, "bytes"),
     ("YAML nesting", YAML_DEPTH as u64, "levels"),
     ("YAML alias expansion", YAML_ALIAS_NODES as u64, "nodes"),
     ("trace or wire file, decompressed", TRACE_BYTES, "bytes"),

@@ -68,6 +68,21 @@ pub fn read(reader: impl Read, sink: &mut impl FnMut(Batch)) -> Result<Reading, 
     reader::read(reader, reader::Caps { bytes: u64::MAX, expanded: limit::EXPANDED_BYTES, spans: usize::MAX, whole: false }, sink)
 }
 
+/// The text of a file, decompressed; invalid bytes are read as U+FFFD.
+///
+/// # Errors
+///
+/// When a compressed stream is broken, or when the file is beyond `cap` bytes.
+pub fn text(reader: impl Read, cap: u64) -> Result<String, Fault> {
+    reader::text(reader, cap).map_err(|error| source::fault(&error))
+}
+
+/// JSON that a strict parser refuses whole, repaired: lone surrogates, bare control characters, `NaN`; nothing when there is
+/// nothing to repair.
+pub fn repaired(text: &str) -> Option<String> {
+    json::repaired(text)
+}
+
 /// Reads a whole file into memory.
 ///
 /// # Errors

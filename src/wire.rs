@@ -2,16 +2,38 @@
 
 mod anthropic;
 pub mod call;
+mod har;
+mod kept;
 mod line;
 mod openai_chat;
 mod openai_responses;
 pub mod sse;
 pub mod summary;
+mod vcr;
 
-pub use line::{json, read, read_line, to_line};
+pub use line::{json, read_line, to_line};
 
+use crate::fault::{Fault, Faults, Place};
 use serde_json::Value;
 use std::collections::BTreeMap;
+
+/// Reads a wire file: our own lines, a HAR archive, or a VCR cassette in YAML or JSON; told by what it holds.
+///
+/// # Errors
+/// What is no exchange, with its place.
+pub fn read(text: &str, file: &str) -> Result<Vec<Exchange>, Faults> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if har::is(text) {
+        return har::read(text).map_err(|error| {
+            let place = Place::at(file, error.line() as u32, error.column() as u32);
+            Fault::new(format!("not a HAR archive: {error}")).at(place).into()
+        });
+    }
+    if vcr::is(text) {
+        return vcr::read(text, file);
+    }
+    line::read(text, file)
+}
 
 /// One HTTP exchange.
 #[derive(Debug, Clone, PartialEq)]

@@ -12,6 +12,8 @@ pub use time::{Date, Moment};
 
 use crate::fault::{Fault, Faults, Place};
 use crate::limit;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use camino::Utf8Path;
 use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, Span, StructureStyle};
 use std::collections::{HashMap, HashSet};
@@ -34,6 +36,8 @@ pub enum Yaml {
     Plain(String),
     /// A quoted or block scalar: always a text.
     Quoted(String),
+    /// Bytes that a program recorded as `!!binary`; a person's file never holds any.
+    Binary(Vec<u8>),
     /// A list.
     List(Vec<Node>),
     /// A map, in the order written; no key twice.
@@ -66,10 +70,7 @@ pub fn parse(text: &str, file: impl AsRef<Utf8Path>, first_line: u32) -> Result<
     let file = file.as_ref();
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let place = |line: usize, column: usize| place(file, first_line, line, column);
-    if text.len() as u64 > limit::YAML_BYTES {
-        let message = format!("{} bytes of YAML; at most {} are read", text.len(), limit::YAML_BYTES);
-        return Err(Fault::new(message).at(place(1, 1)).into());
-    }
+    check_size(text, limit::YAML_BYTES, place(1, 1))?;
     if let Some((line, marker)) = conflict(text) {
         let fault = Fault::new(format!("merge-conflict marker `{marker}`")).at(place(line, 1));
         return Err(fault.help("resolve the conflict: keep one side and remove the marker lines").into());
@@ -77,6 +78,33 @@ pub fn parse(text: &str, file: impl AsRef<Utf8Path>, first_line: u32) -> Result<
     let mut builder = Builder::new(file, text, first_line);
     let end = builder.run();
     builder.finish(end)
+}
+
+/// Reads one document that a program recorded: it may be as large as [`limit::CASSETTE_BYTES`], and values may be tagged;
+/// of `!!binary` ones the bytes are kept, other tags make no difference.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_recorded(text: &str, file: impl AsRef<Utf8Path>) -> Result<Node, Faults> {
+    let file = file.as_ref();
+    check_size(text, limit::CASSETTE_BYTES, place(file, 1, 1, 1))?;
+    let mut builder = Builder { origin: Origin::Program, ..Builder::new(file, text, 1) };
+    let end = builder.run();
+    builder.finish(end)
+}
+
+fn check_size(text: &str, cap: u64, place: Place) -> Result<(), Fault> {
+    if text.len() as u64 <= cap {
+        return Ok(());
+    }
+    Err(Fault::new(format!("{} bytes of YAML; at most {cap} are read", text.len())).at(place))
+}
+
+/// Who wrote a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Person,
+    Program,
 }
 
 fn place(file: &Utf8Path, first_line: u32, line: usize, column: usize) -> Place {
@@ -143,12 +171,25 @@ struct Builder<'a> {
     kept: usize,
     expanded: Weight,
     faults: Faults,
+    origin: Origin,
 }
 
 impl<'a> Builder<'a> {
     fn new(file: &'a Utf8Path, text: &'a str, first_line: u32) -> Self {
         let (stack, anchors, expanded, faults) = (Vec::new(), HashMap::new(), Weight::default(), Faults::new());
-        Self { file, text, first_line, stack, root: None, aliased: aliased(text), anchors, kept: 0, expanded, faults }
+        Self {
+            file,
+            text,
+            first_line,
+            stack,
+            root: None,
+            aliased: aliased(text),
+            anchors,
+            kept: 0,
+            expanded,
+            faults,
+            origin: Origin::Person,
+        }
     }
 
     fn run(&mut self) -> Result<(), Fault> {
@@ -176,6 +217,9 @@ impl<'a> Builder<'a> {
                 Err(fault.help("remove the line `---`, or split the file"))
             }
             Event::Scalar(text, style, anchor, tag) => {
+                if self.origin == Origin::Program && tag.as_ref().is_some_and(|tag| tag.suffix() == "binary") && !self.wants_key() {
+                    return self.binary(&text, anchor, span);
+                }
                 self.refuse_tag(tag.is_some(), span);
                 self.scalar(text.into_owned(), style, anchor, span)
             }
@@ -209,7 +253,7 @@ impl<'a> Builder<'a> {
     }
 
     fn refuse_tag(&mut self, is_tagged: bool, span: Span) {
-        if is_tagged {
+        if is_tagged && self.origin == Origin::Person {
             let place = self.place(span.tag_start().unwrap_or(span.start));
             let fault = Fault::new("a YAML tag (`!…`) is not supported").at(place);
             self.faults.push(fault.help("remove the tag; quote the value to make it a text"));
@@ -228,6 +272,15 @@ impl<'a> Builder<'a> {
         };
         let place = if span.is_empty() { self.key_place().unwrap_or(place) } else { place };
         self.value(Node { place, value }, anchor)
+    }
+
+    fn binary(&mut self, encoded: &str, anchor: usize, span: Span) -> Result<(), Fault> {
+        let place = self.place(span.start);
+        let joined: String = encoded.split_whitespace().collect();
+        match STANDARD.decode(joined) {
+            Ok(bytes) => self.value(Node { place, value: Yaml::Binary(bytes) }, anchor),
+            Err(error) => Err(Fault::new(format!("expected base64 behind `!!binary`: {error}")).at(place)),
+        }
     }
 
     fn wants_key(&self) -> bool {
@@ -353,6 +406,7 @@ fn weigh(node: &Node) -> Weight {
         Yaml::List(items) => items.iter().map(weigh).collect(),
         Yaml::Map(entries) => entries.iter().map(|(key, node)| with_key(key, weigh(node))).collect(),
         Yaml::Plain(text) | Yaml::Quoted(text) => return Weight { nodes: 1, bytes: text.len(), depth: 0 },
+        Yaml::Binary(bytes) => return Weight { nodes: 1, bytes: bytes.len(), depth: 0 },
         Yaml::Null => return Weight { nodes: 1, bytes: 0, depth: 0 },
     };
     let own = Weight { nodes: 1, bytes: 0, depth: 1 };

@@ -19,7 +19,7 @@ pub(super) fn parse(text: &str) -> Option<Vec<Message>> {
 fn read(json: &Tree<'_>) -> Vec<Message> {
     let items = match json {
         Tree::List(items) => items.as_slice(),
-        Tree::Map(_) => match json.get("messages").or_else(|| json.get("choices")).and_then(Tree::as_array) {
+        Tree::Map(_) => match LISTS.iter().find_map(|key| json.get(key)).and_then(Tree::as_array) {
             Some(items) => items,
             None => return vec![message(json)],
         },
@@ -31,18 +31,50 @@ fn read(json: &Tree<'_>) -> Vec<Message> {
         [Tree::List(inner)] => inner.as_slice(),
         other => other,
     };
-    items.iter().map(|item| message(item.get("message").unwrap_or(item))).collect()
+    let mut messages: Vec<Message> = Vec::with_capacity(items.len());
+    let mut answering = false;
+    for item in items {
+        let message = message(item.get("message").unwrap_or(item));
+        let is_answer = is_answer_item(item) && message.role == "assistant";
+        match messages.last_mut().filter(|_| answering && is_answer) {
+            Some(answer) => extend(answer, message),
+            None => messages.push(message),
+        }
+        answering = is_answer;
+    }
+    messages
+}
+
+/// The keys under which an object keeps its list of messages, choices, generations or items.
+const LISTS: [&str; 4] = ["messages", "choices", "generations", "output"];
+
+/// Whether an item of OpenAI's Responses is a part of one answer, which it spreads over several.
+fn is_answer_item(item: &Tree<'_>) -> bool {
+    matches!(item.get("type").and_then(Tree::as_str), Some("message" | "function_call" | "reasoning"))
+}
+
+fn extend(answer: &mut Message, more: Message) {
+    answer.text.push_str(&more.text);
+    answer.tool_requests.extend(more.tool_requests);
+    answer.refusal = answer.refusal.take().or(more.refusal);
 }
 
 fn message(json: &Tree<'_>) -> Message {
-    let role = json.get("role").and_then(Tree::as_str).unwrap_or("assistant");
-    let mut message = Message { role: role.to_string(), ..Message::default() };
-    for part in parts(json) {
+    // LangChain writes the message's class beside its members.
+    let inner = json.get("kwargs").or_else(|| json.get("data")).unwrap_or(json);
+    let mut message = Message { role: role(json, inner), ..Message::default() };
+    for part in parts(inner) {
         read_part(part, &mut message);
     }
-    for call in json.get("tool_calls").and_then(Tree::as_array).into_iter().flatten() {
+    if matches!(json.get("type").and_then(Tree::as_str), Some("function_call" | "function_call_output")) {
+        read_part(json, &mut message);
+    }
+    let calls = |json: &Tree<'_>| json.get("tool_calls").and_then(Tree::as_array).is_some_and(|calls| !calls.is_empty());
+    let holder = if calls(inner) { Some(inner) } else { inner.get("additional_kwargs").filter(|kwargs| calls(kwargs)) };
+    for call in holder.and_then(|holder| holder.get("tool_calls")).and_then(Tree::as_array).into_iter().flatten() {
         message.tool_requests.extend(tool_request(call));
     }
+    let json = inner;
     if let Some(refusal) = json.get("refusal").and_then(Tree::as_str).filter(|text| !text.is_empty()) {
         message.refusal = Some(refusal.to_string());
     }
@@ -52,8 +84,24 @@ fn message(json: &Tree<'_>) -> Message {
     message
 }
 
+/// The role, or what LangChain's type or class of the message stands for.
+fn role(json: &Tree<'_>, inner: &Tree<'_>) -> String {
+    if let Some(role) = inner.get("role").and_then(Tree::as_str) {
+        return role.to_string();
+    }
+    let class = json.get("id").and_then(Tree::as_array).and_then(|path| path.last()?.as_str());
+    let kind = inner.get("type").or_else(|| json.get("type")).and_then(Tree::as_str).filter(|kind| *kind != "constructor");
+    match kind.or(class).unwrap_or_default() {
+        "human" | "HumanMessage" => "user",
+        "system" | "SystemMessage" => "system",
+        "tool" | "ToolMessage" | "function_call_output" => "tool",
+        _ => "assistant",
+    }
+    .to_string()
+}
+
 fn parts<'t, 'a>(json: &'t Tree<'a>) -> &'t [Tree<'a>] {
-    match json.get("parts").or_else(|| json.get("content")) {
+    match json.get("parts").or_else(|| json.get("content")).or_else(|| json.get("text")) {
         Some(Tree::List(parts)) => parts,
         Some(text @ Tree::Text(_)) => std::slice::from_ref(text),
         _ => &[],
@@ -68,8 +116,8 @@ fn read_part(part: &Tree<'_>, message: &mut Message) {
         }
         "refusal" => message.refusal = text("content").or_else(|| text("refusal")).map(str::to_string),
         "tool_call" | "tool-call" | "tool_use" | "function_call" => message.tool_requests.extend(tool_request(part)),
-        "tool_call_response" | "tool-result" | "tool_result" => {
-            message.answers = text("id").or_else(|| text("toolCallId")).or_else(|| text("tool_use_id")).map(str::to_string);
+        "tool_call_response" | "tool-result" | "tool_result" | "function_call_output" => {
+            message.answers = ["call_id", "id", "toolCallId", "tool_use_id"].iter().find_map(|key| text(key)).map(str::to_string);
             let result = ["response", "result", "output", "content"].iter().find_map(|key| part.get(key));
             message.text.push_str(&result.map(as_written).unwrap_or_default());
         }
@@ -84,7 +132,7 @@ fn tool_request(call: &Tree<'_>) -> Option<ToolRequest> {
     };
     let name = text(&["name", "toolName"]);
     let arguments = ["arguments", "input", "args"].iter().find_map(|key| inner.get(key)).map(as_written).unwrap_or_default();
-    (!name.is_empty()).then(|| ToolRequest { id: text(&["id", "call_id", "toolCallId"]), name, arguments })
+    (!name.is_empty()).then(|| ToolRequest { id: text(&["call_id", "id", "toolCallId"]), name, arguments })
 }
 
 /// A string as it is, anything else as JSON.

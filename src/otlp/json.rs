@@ -40,6 +40,11 @@ pub(super) fn decode(context: &mut Context, bytes: &[u8]) -> Result<(), Broken> 
     attempt(context, &repaired).map_err(|error| broken(&error))
 }
 
+/// The text repaired, if there is anything to repair.
+pub(super) fn repaired(text: &str) -> Option<String> {
+    repair::repair(text).map(|(repaired, _)| repaired)
+}
+
 fn attempt(context: &mut Context, text: &str) -> Result<(), serde_json::Error> {
     context.begin();
     let mut deserializer = serde_json::Deserializer::from_str(text);

@@ -36,6 +36,8 @@ pub struct Reading {
     pub metrics: usize,
     /// Spans without a valid trace id and span id, which are dropped.
     pub dropped_spans: usize,
+    /// Whether anything in it had the shape of OTLP.
+    pub is_otlp: bool,
     /// What was odd, the first 100 of them, in the order of the file (a verdict on the whole file comes first).
     pub diagnostics: Vec<Diagnostic>,
     /// How many more diagnostics there were.
@@ -336,6 +338,7 @@ impl Run<'_> {
 
     fn finish(mut self) -> Result<Reading, Fault> {
         self.reading.metrics = self.context.metrics_before;
+        self.reading.is_otlp = self.otlp;
         self.reading.dropped_spans = self.context.dropped_spans;
         if let Some((severity, message)) = self.shape() {
             self.context.ledger.add_first(severity, message);
@@ -366,6 +369,14 @@ impl Run<'_> {
         let found = if keys.is_empty() { "no object with keys".to_owned() } else { keys.join(", ") };
         Some((Severity::Error, format!("not OTLP: expected resourceSpans or resourceLogs, found {found}")))
     }
+}
+
+/// Everything that a stream holds, decompressed, as text.
+pub(super) fn text(reader: impl Read, cap: u64) -> io::Result<String> {
+    let mut source = source::open(Box::new(reader), cap)?;
+    let mut bytes = Vec::new();
+    read_up_to(&mut source.reader, cap, &mut bytes)?;
+    Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
 /// Decompresses a message of its own; says what it is.

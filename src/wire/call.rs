@@ -261,18 +261,20 @@ pub(super) fn data(event: &Event) -> Option<Value> {
     super::json(&event.data)
 }
 
-fn first_token(response: Option<&Response>, index: Option<usize>) -> Option<f64> {
+/// The events of a stream whose times are known: a cassette keeps none, and then they are all 0.
+fn timed_events(response: Option<&Response>) -> Option<&[Event]> {
     match &response?.payload {
-        Payload::Events(events) => events.get(index?).map(|event| event.t_ms / 1e3),
+        Payload::Events(events) => Some(events.as_slice()).filter(|events| events.iter().any(|event| event.t_ms > 0.0)),
         _ => None,
     }
 }
 
+fn first_token(response: Option<&Response>, index: Option<usize>) -> Option<f64> {
+    timed_events(response)?.get(index?).map(|event| event.t_ms / 1e3)
+}
+
 fn last_event(response: Option<&Response>) -> Option<f64> {
-    match &response?.payload {
-        Payload::Events(events) => events.last().map(|event| event.t_ms / 1e3),
-        _ => None,
-    }
+    timed_events(response)?.last().map(|event| event.t_ms / 1e3)
 }
 
 fn retry_after(response: &Response) -> Option<f64> {

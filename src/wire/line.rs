@@ -62,10 +62,9 @@ struct RawEvent {
 ///
 /// # Errors
 /// Every line in the middle that is no exchange, with its place.
-pub fn read(text: &str, file: &str) -> Result<Vec<Exchange>, Faults> {
+pub(super) fn read(text: &str, file: &str) -> Result<Vec<Exchange>, Faults> {
     let mut faults = Faults::new();
     let mut exchanges = Vec::new();
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let last = text.lines().count();
     for (index, line) in text.lines().enumerate() {
         if line.trim().is_empty() || (index == 0 && line.contains("\"relapse_recording\"")) {
@@ -77,8 +76,11 @@ pub fn read(text: &str, file: &str) -> Result<Vec<Exchange>, Faults> {
             Err(error) if index + 1 == last && !text.ends_with('\n') && error.is_eof() => {}
             Err(error) => {
                 let place = Place::at(file, index as u32 + 1, error.column() as u32);
-                faults
-                    .push(Fault::new(format!("not an exchange: {error}")).at(place).help("a wire file has one {request, response} a line"));
+                faults.push(
+                    Fault::new(format!("not an exchange: {error}"))
+                        .at(place)
+                        .help("expected one {request, response} a line, a HAR archive, or a VCR cassette"),
+                );
             }
         }
     }

@@ -130,6 +130,7 @@ impl Node {
             Yaml::Plain(text) if scalar::flag(text).is_some() => format!("the flag {}", quote(text)),
             Yaml::Plain(text) if scalar::number(text).is_some() => format!("the number {}", quote(text)),
             Yaml::Plain(text) | Yaml::Quoted(text) => format!("the text {}", quote(text)),
+            Yaml::Binary(_) => "bytes".to_owned(),
             Yaml::List(_) => "a list".to_owned(),
             Yaml::Map(_) => "a map".to_owned(),
         }

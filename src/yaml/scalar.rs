@@ -2,6 +2,8 @@
 
 use super::{Key, Node, Yaml};
 use crate::fault::Place;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Number, Value};
 
 /// Whether a plain scalar says that there is nothing.
@@ -75,12 +77,13 @@ fn is_float(text: &str) -> bool {
 
 impl Node {
     /// The value as JSON: plain scalars are typed by YAML 1.2's core rules, with the exceptions that `010`, `.inf` and
-    /// integers beyond 64 bits stay texts.
+    /// integers beyond 64 bits stay texts; bytes become base64.
     pub fn to_json(&self) -> Value {
         match &self.value {
             Yaml::Null => Value::Null,
             Yaml::Plain(text) => plain(text),
             Yaml::Quoted(text) => Value::from(text.as_str()),
+            Yaml::Binary(bytes) => Value::from(STANDARD.encode(bytes)),
             Yaml::List(items) => Value::Array(items.iter().map(Self::to_json).collect()),
             Yaml::Map(entries) => entries.iter().map(|(key, node)| (key.name.clone(), node.to_json())).collect::<Map<_, _>>().into(),
         }
