@@ -4,6 +4,7 @@ mod clean;
 mod compile;
 mod new;
 mod print;
+mod publish;
 mod review;
 mod run;
 mod trace;

@@ -56,6 +56,10 @@ pub const JUNIT_TEXT_BYTES: usize = 1 << 20;
 pub const JUNIT_MESSAGE_BYTES: usize = 1 << 10;
 /// Bytes of one JUnit file, shared out among the test cases that need text.
 pub const JUNIT_FILE_BYTES: usize = 25 << 20;
+/// Bytes of a Markdown report; a job's summary of over a mebibyte is dropped whole.
+pub const MARKDOWN_REPORT_BYTES: usize = 900 << 10;
+/// Notes of a run that a Markdown report shows.
+pub const SHOWN_NOTES: usize = 20;
 /// Test cases of one JUnit file beyond which a report says that some readers stop.
 pub const JUNIT_CASES: usize = 4_000;
 /// Bytes of the shortest secret that can be told from ordinary text.
@@ -120,6 +124,8 @@ pub const ALL: &[(&str, u64, &str)] = &[
     ("JUnit text node", JUNIT_TEXT_BYTES as u64, "bytes"),
     ("JUnit message", JUNIT_MESSAGE_BYTES as u64, "bytes"),
     ("JUnit file", JUNIT_FILE_BYTES as u64, "bytes"),
+    ("Markdown report", MARKDOWN_REPORT_BYTES as u64, "bytes"),
+    ("notes in a Markdown report", SHOWN_NOTES as u64, "notes"),
     ("test cases of a JUnit file", JUNIT_CASES as u64, "cases"),
     ("shortest secret", SECRET_BYTES as u64, "bytes"),
     ("turns of a conversation (default)", MAX_TURNS as u64, "model calls"),

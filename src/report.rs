@@ -1,8 +1,10 @@
 //! Reports: verdicts, written down.
 
 pub mod faults;
+pub mod github;
 pub mod json;
 pub mod junit;
+pub mod markdown;
 mod page;
 pub mod review;
 pub mod terminal;
@@ -25,11 +27,13 @@ pub enum Kind {
     Json,
     /// Test cases for CI systems: [`junit`].
     Junit,
+    /// A page for a job's summary or a comment: [`markdown`].
+    Markdown,
 }
 
 impl Kind {
-    const ALL: [(&'static str, Self); 2] = [("json", Self::Json), ("junit", Self::Junit)];
-    const PLANNED: [&'static str; 2] = ["html", "markdown"];
+    const ALL: [(&'static str, Self); 3] = [("json", Self::Json), ("junit", Self::Junit), ("markdown", Self::Markdown)];
+    const PLANNED: [&'static str; 1] = ["html"];
 
     /// Every kind.
     pub fn all() -> impl Iterator<Item = Self> {
@@ -41,6 +45,7 @@ impl Kind {
         let name = match self {
             Self::Json => "report.json",
             Self::Junit => "junit.xml",
+            Self::Markdown => "summary.md",
         };
         Request { kind: self, file: directory.join(name) }
     }
@@ -52,7 +57,7 @@ impl Kind {
         }
         let shown = inert::one_line(word);
         if Self::PLANNED.contains(&word) {
-            return Err(Fault::new(format!("`{shown}` reports are not built yet")).help("ask for `json` or `junit`"));
+            return Err(Fault::new(format!("`{shown}` reports are not built yet")).help("ask for `json`, `junit` or `markdown`"));
         }
         let help = suggest(word, Self::ALL.iter().map(|(name, _)| *name).chain(Self::PLANNED));
         Err(Fault::new(format!("`{shown}` is no kind of report")).help(help))
@@ -111,6 +116,7 @@ pub fn render(summary: &Summary, kind: Kind) -> Result<Vec<u8>, Fault> {
     let written = match kind {
         Kind::Json => json::write(summary, &mut bytes),
         Kind::Junit => junit::write(summary, &mut bytes),
+        Kind::Markdown => markdown::write(summary, &mut bytes),
     };
     written.map(|()| bytes).map_err(|error| Fault::unreported(format!("the report could not be made: {error}")))
 }
@@ -179,7 +185,7 @@ mod tests {
     fn a_request_is_a_kind_and_a_file() {
         assert_eq!("junit=out/a=b.xml".parse(), Ok(request(Kind::Junit, "out/a=b.xml".into())));
         for (text, message, help) in [
-            ("html=a.html", "`html` reports are not built yet", "ask for `json` or `junit`"),
+            ("html=a.html", "`html` reports are not built yet", "ask for `json`, `junit` or `markdown`"),
             ("jnuit=a.xml", "`jnuit` is no kind of report", "did you mean `junit`?"),
             ("junit", "`junit` names no file", "write it as KIND=FILE, as in `junit=target/relapse.xml`"),
         ] {
@@ -191,7 +197,7 @@ mod tests {
 
     #[test]
     fn all_mistaken_requests_are_named_at_once() {
-        let faults = Request::parse_all(["json=a", "markdown=b", "junit=a", "c"]).expect_err("three mistakes");
+        let faults = Request::parse_all(["json=a", "html=b", "junit=a", "c"]).expect_err("three mistakes");
         assert_eq!(faults.iter().count(), 3);
     }
 

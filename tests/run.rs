@@ -772,7 +772,7 @@ fn a_report_of_an_unknown_kind_is_refused_and_nothing_runs() {
     exit 2
     -- stderr --
     `html` reports are not built yet
-      help: ask for `json` or `junit`
+      help: ask for `json`, `junit` or `markdown`
     `jnuit` is no kind of report
       help: did you mean `junit`?
     `json` names no file
@@ -1049,4 +1049,19 @@ fn a_secret_in_an_answer_is_in_no_report() {
     for text in [output.stdout, output.stderr, repository.read("out.json"), repository.read("out.xml")] {
         assert!(!text.contains(&key[7..]), "{text}");
     }
+}
+
+#[test]
+fn on_github_the_run_annotates_and_appends_a_summary() {
+    let repository = Repository::compiled("passed");
+    let (page, output) = (repository.path("summary.md"), repository.path("output"));
+    let run = repository.relapse("run --target last-winter").env("GITHUB_ACTIONS", "true");
+    let run =
+        run.env("GITHUB_STEP_SUMMARY", page.to_str().expect("UTF-8")).env("GITHUB_OUTPUT", output.to_str().expect("UTF-8")).expects(1);
+    let annotated = run.stdout.lines().filter(|line| line.starts_with("::error file=postmortems/refund-window.md,line=")).count();
+    assert_eq!(annotated, 1, "{}", run.stdout);
+    assert!(repository.read("summary.md").starts_with("## relapse: regressed"));
+    assert!(repository.read("output").contains("outcome=regressed\nexit=1\n"));
+    let lost = repository.relapse("run --github").env("GITHUB_STEP_SUMMARY", "nowhere/at/all").expects(74);
+    assert!(lost.stderr.contains("could not be written"), "{}", lost.stderr);
 }

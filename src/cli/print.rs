@@ -54,6 +54,14 @@ impl Terminal {
         }
     }
 
+    /// Commands that GitHub's runner reads from the log.
+    pub(super) fn annotations(self, summary: &Summary) {
+        let mut text = Vec::new();
+        if report::github::annotations(summary, &mut text).is_ok() {
+            self.raw(&text);
+        }
+    }
+
     pub(super) fn review(self, item: &report::review::Item, place: (usize, usize)) {
         let mut text = Vec::new();
         let options = report::terminal::Options { colour: self.colour, width: Some(self.width), verbose: true };

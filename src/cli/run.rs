@@ -1,6 +1,7 @@
 //! `relapse run`: cases on targets, a verdict for each.
 
 use super::print::Terminal;
+use super::publish::{Reports, publish};
 use crate::assessment::Standard;
 use crate::case::Case;
 use crate::compile;
@@ -10,11 +11,9 @@ use crate::project::{Project, Target, TargetKind};
 use crate::recording;
 use crate::redact::Redactor;
 use crate::replay::{self, Assignment, Stage};
-use crate::report;
 use crate::snapshot;
 use crate::suite::Suite;
 use crate::verdict::{Outcome, Summary};
-use camino::Utf8PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Replay cases on targets and fail on a regression or missing telemetry
@@ -42,18 +41,11 @@ pub(super) struct Args {
     /// Run the targets with `expect: regressed`, and exit 0 only if every case regresses on them
     #[arg(long)]
     prove: bool,
-    /// Write a report, as in junit=out.xml; kinds: json, junit
-    #[arg(long, value_name = "KIND=FILE")]
-    report: Vec<String>,
     /// Accept the behaviour of cases that have no snapshot yet
     #[arg(long)]
     accept_new: bool,
-    /// Where reports, pending snapshots and new recordings go, as CI keeps them for `relapse review --from`
-    #[arg(long, value_name = "DIR")]
-    report_dir: Option<Utf8PathBuf>,
-    /// Print passed tests and all values too
-    #[arg(long, short)]
-    verbose: bool,
+    #[command(flatten)]
+    publish: Reports,
 }
 
 /// Where answers come from.
@@ -67,7 +59,7 @@ pub(super) fn run(root: &Root, args: &Args, terminal: Terminal) -> Result<Outcom
     let mode = match args.mode {
         Mode::Replay => recording::Mode::Replay,
     };
-    let requests = requests(args)?;
+    let requests = args.publish.requests()?;
     let project = Project::load(root)?;
     let mapping = compile::mapping(&project)?;
     let suite = Suite::load(root, compile::telemetry_digest(&project).as_deref())?;
@@ -84,29 +76,13 @@ pub(super) fn run(root: &Root, args: &Args, terminal: Terminal) -> Result<Outcom
     let mut summary = Summary::of(reports, args.prove, notes(&project, &suite, &assignments, args));
     summary = summary.compared(&comparable(&project, args)).redacted(&redactor);
     summary.notes.extend(unkept(&summary, destination));
-    summary.notes.extend(report::notes(&summary, &requests));
-    let written = report::write_all(&summary, &requests);
-    if written.is_err() {
-        summary = summary.worsened(Outcome::Unreported);
-    }
-    terminal.summary(&summary, args.verbose);
-    if let Err(faults) = written {
-        terminal.faults(&faults, Some(root));
-    }
-    Ok(summary.outcome)
-}
-
-/// The reports that are asked for; a report directory holds one of each kind.
-fn requests(args: &Args) -> Result<Vec<report::Request>, Faults> {
-    let in_directory = args.report_dir.iter().flat_map(|directory| report::Kind::all().map(move |kind| kind.request_in(directory)));
-    let asked = report::Request::parse_all(args.report.iter().map(String::as_str))?;
-    Ok(asked.into_iter().chain(in_directory).collect())
+    Ok(publish(summary, &requests, &args.publish, (root, terminal)))
 }
 
 /// With `CI=true` the tree is not written.
 fn destination<'a>(root: &'a Root, args: &'a Args) -> Destination<'a> {
     let is_ci = std::env::var("CI").is_ok_and(|value| matches!(value.as_str(), "true" | "1"));
-    match (&args.report_dir, is_ci) {
+    match (&args.publish.report_dir, is_ci) {
         (_, false) => Destination::Tree(root),
         (Some(directory), true) => Destination::Folder(directory),
         (None, true) => Destination::Nowhere,

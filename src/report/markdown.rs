@@ -1,0 +1,184 @@
+//! The Markdown report: what a job's summary or a comment shows, failures first.
+
+use crate::inert;
+use crate::limit;
+use crate::snapshot::difference;
+use crate::verdict::{CaseReport, FieldReport, Standing, Summary, TestReport};
+use std::io::{self, Write};
+
+/// Writes the report in GitHub's Markdown, within [`limit::MARKDOWN_REPORT_BYTES`]: cases that do not fit are counted.
+///
+/// Recorded text stands in code fences longer than any in it, or with its punctuation as character references, so that no
+/// markup, mention or link in it acts.
+///
+/// # Errors
+/// A writer that fails.
+pub fn write(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
+    let mut text = head(summary);
+    let mut cases: Vec<(Standing, &CaseReport)> = summary.cases.iter().map(|case| (case.standing(summary.prove), case)).collect();
+    cases.sort_by_key(|(standing, _)| *standing);
+    let told: Vec<_> = cases.iter().filter(|(standing, _)| !matches!(standing, Standing::Passing | Standing::Aside(_))).collect();
+    let mut left = told.len();
+    for (standing, case) in &told {
+        let section = section(*standing, case);
+        if text.len() + section.len() > limit::MARKDOWN_REPORT_BYTES {
+            text.push_str(&format!("\n… and {left} more cases, which the other reports show.\n"));
+            break;
+        }
+        text.push_str(&section);
+        left -= 1;
+    }
+    out.write_all(text.as_bytes())
+}
+
+fn head(summary: &Summary) -> String {
+    let counts = summary.counts();
+    let mut text = format!("## relapse: {}\n\n", summary.outcome.word());
+    text.push_str("| passed | regressed | changed | undecided | not counted |\n| --: | --: | --: | --: | --: |\n");
+    text.push_str(&format!(
+        "| {} | {} | {} | {} | {} |\n",
+        counts.passed, counts.regressed, counts.changed, counts.undecided, counts.aside
+    ));
+    if !summary.outcome.is_complete() {
+        text.push_str("\n**The run did not end by itself; cases are missing here.**\n");
+    }
+    for note in summary.notes.iter().take(limit::SHOWN_NOTES) {
+        text.push_str(&format!("\n- {}", plain(&inert::clip(note, limit::SHOWN_BYTES))));
+    }
+    text.push('\n');
+    text
+}
+
+fn section(standing: Standing, case: &CaseReport) -> String {
+    let reason = case.verdict.reason().map(|reason| format!(" ({reason})")).unwrap_or_default();
+    let word = match standing {
+        Standing::Failing => case.verdict.word(),
+        Standing::Undecided(_) => "undecided",
+        _ => "changed",
+    };
+    let mut text = format!("\n### {word}: {} \\[{}\\]{reason}\n\n{}\n", plain(&case.id), plain(&case.target), plain(&case.title));
+    if let Some(detail) = &case.detail {
+        fence(&mut text, "", detail);
+    }
+    case.tests.iter().filter(|test| test.applicable && test.held != Some(true)).for_each(|test| test_section(&mut text, case, test));
+    let missing = case.fields.iter().filter(|field| field.held == Some(false) && field.waived.is_none());
+    missing.for_each(|field| field_line(&mut text, field));
+    for contradiction in &case.contradictions {
+        let said = format!("telemetry: {}\nwire:      {}", contradiction.told, contradiction.wire);
+        text.push_str(&format!("\nTelemetry contradicts the wire on {}:\n", code(&contradiction.field)));
+        fence(&mut text, "", &said);
+    }
+    if let Some(snapshot) = &case.snapshot {
+        let lines = difference::lines(snapshot.accepted.as_deref().unwrap_or_default(), &snapshot.candidate);
+        let lines: Vec<String> = lines.iter().map(|line| format!("{}{}", line.fate.sign(), line.marked())).collect();
+        text.push_str("\n<details><summary>differs from what was accepted</summary>\n");
+        fence(&mut text, "diff", &lines.join("\n"));
+        text.push_str("\n</details>\n");
+    }
+    if let Some(next) = &case.next {
+        text.push_str(&format!("\nNext: {}\n", code(next)));
+    }
+    text
+}
+
+fn test_section(text: &mut String, case: &CaseReport, test: &TestReport) {
+    let word = if test.held.is_none() { ", of which nothing can be said" } else { "" };
+    let place = format!("{}:{}", case.postmortem.file, test.line);
+    text.push_str(&format!("\n**{}**{word} ({})\n", plain(&test.name), code(&place)));
+    let mut said = format!("expected  {}", test.expected);
+    if !test.actual.is_empty() {
+        said.push_str(&format!("\nactual    {}", inert::clip(&test.actual, limit::SHOWN_VERBOSE_BYTES)));
+    }
+    for (name, datum) in &test.values {
+        said.push_str(&format!("\n{name} = {}", datum.to_json()));
+    }
+    if let Some(why) = &test.why {
+        said.push_str(&format!("\nwhy       {why}"));
+    }
+    fence(text, "", &said);
+}
+
+fn field_line(text: &mut String, field: &FieldReport) {
+    text.push_str(&format!("\n- Telemetry field {} is {}: {}\n", code(&field.field), field.state, plain(&field.message)));
+}
+
+/// Text as a block that nothing in it can end.
+fn fence(text: &mut String, language: &str, content: &str) {
+    let content = inert::visible(content);
+    let longest = content.split(|character| character != '`').map(str::len).max().unwrap_or(0);
+    let ticks = "`".repeat(longest.max(2) + 1);
+    text.push_str(&format!("\n{ticks}{language}\n{content}\n{ticks}\n"));
+}
+
+/// Text of ours or of a person's as code in a line.
+fn code(text: &str) -> String {
+    format!("<code>{}</code>", plain(text))
+}
+
+/// Text in which no punctuation is markup: each mark is a character reference.
+fn plain(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in inert::one_line(text).chars() {
+        if character.is_ascii_punctuation() && !matches!(character, ',' | ';') {
+            shown.push_str(&format!("&#{};", u32::from(character)));
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+    use crate::verdict::Outcome;
+    use proptest::prelude::*;
+
+    fn text(summary: &Summary) -> String {
+        let mut bytes = Vec::new();
+        write(summary, &mut bytes).expect("written to memory");
+        String::from_utf8(bytes).expect("UTF-8")
+    }
+
+    #[test]
+    fn golden() {
+        insta::assert_snapshot!(text(&sample::summary()));
+    }
+
+    #[test]
+    fn cases_that_do_not_fit_are_counted() {
+        let mut summary = sample::summary();
+        let mut case = summary.cases.iter().find(|case| case.standing(false) == Standing::Failing).expect("a failing case").clone();
+        case.tests.iter_mut().for_each(|test| test.actual = "x".repeat(15 << 10));
+        summary.cases = vec![case; 300];
+        let text = text(&summary);
+        assert!(text.len() < limit::MARKDOWN_REPORT_BYTES + 100, "{}", text.len());
+        let shown = text.matches("\n### ").count();
+        assert!(text.ends_with(&format!("… and {} more cases, which the other reports show.\n", 300 - shown)));
+        assert_eq!(summary.worsened(Outcome::Regressed).cases.len(), 300);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn no_recorded_text_leaves_its_block(hostile in "[`~<>@#|\\[\\]()!a\\n]{0,60}") {
+            let text = text(&sample::hostile(&hostile));
+            let mut open: Option<usize> = None;
+            for line in text.lines() {
+                let ticks = line.chars().take_while(|character| *character == '`').count();
+                match open {
+                    Some(fence) if ticks >= fence && line.trim_end().len() == ticks => open = None,
+                    None if ticks >= 3 => open = Some(ticks),
+                    None => {
+                        let ours = ["<code>", "</code>", "<details>", "</details>", "<summary>", "</summary>"];
+                        let bare = ours.iter().fold(line.to_string(), |line, tag| line.replace(tag, ""));
+                        prop_assert!(!bare.contains(['<', '>', '@', '`']), "{line}");
+                    }
+                    Some(_) => {}
+                }
+            }
+            prop_assert!(open.is_none());
+        }
+    }
+}
