@@ -1,5 +1,6 @@
 //! Compiling a postmortem into a case, and the proof that it would have caught its incident.
 
+mod conditions;
 mod late;
 mod material;
 mod proof;

@@ -8,10 +8,12 @@ use crate::case::Case;
 use crate::disk::Root;
 use crate::fault::{Fault, Faults};
 use crate::limit;
+use crate::wire::call::{Api, Attempt};
 use crate::wire::{self, End, Exchange, Payload, Response};
 use camino::Utf8PathBuf;
 use serde::Deserialize;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -45,6 +47,29 @@ pub enum Effect {
     Shape(Shape),
     /// What the incident's wire shows happens again, byte for byte.
     Repeat(Box<Exchange>),
+}
+
+impl Effect {
+    /// The effect on a request: what happened to one API happens to another in that one's own form.
+    pub fn on(&self, asked: &Exchange) -> Cow<'_, Self> {
+        let Self::Repeat(exchange) = self else { return Cow::Borrowed(self) };
+        let Some(response) = &exchange.response else { return Cow::Borrowed(self) };
+        let is_error = response.status >= 400;
+        let streams = |exchange: &Exchange| exchange.request.body.get("stream").and_then(Value::as_bool).unwrap_or(false);
+        if Api::of(asked) == Api::of(exchange) && (is_error || streams(asked) == streams(exchange)) {
+            return Cow::Borrowed(self);
+        }
+        let retry_after = Attempt::of(exchange).and_then(|attempt| attempt.retry_after).map(Duration::from_secs_f64);
+        let end = match response.end {
+            _ if is_error => return Cow::Owned(Self::Fail(Failure { status: response.status, retry_after, after: Duration::ZERO })),
+            End::ClientGone => return Cow::Owned(Self::Repeat(Box::new(Exchange { response: None, ..(**exchange).clone() }))),
+            End::Complete => Ending::Empty,
+            End::Close => Ending::Close,
+            End::Reset => Ending::Reset,
+            End::ErrorEvent => Ending::ErrorEvent,
+        };
+        Cow::Owned(Self::Shape(Shape { end: Some(end), ..Shape::default() }))
+    }
 }
 
 /// An answer to be played to the application.
@@ -99,7 +124,8 @@ struct WrittenModel {
 #[derive(Deserialize)]
 struct Reference {
     file: String,
-    seq: u64,
+    /// Its place in the file, from 1.
+    number: usize,
 }
 
 #[derive(Deserialize)]
@@ -181,9 +207,9 @@ fn repeated(root: &Root, case: &Case, named: &Reference, wires: &mut BTreeMap<St
     if !wires.contains_key(&named.file) {
         wires.insert(named.file.clone(), wire::read(&root.read_text(&path, limit::TRACE_BYTES)?, path.as_str())?);
     }
-    let found = wires.get(&named.file).and_then(|exchanges| exchanges.iter().find(|exchange| exchange.seq == named.seq));
+    let found = wires.get(&named.file).and_then(|exchanges| exchanges.get(named.number.checked_sub(1)?));
     found.cloned().ok_or_else(|| {
-        Fault::new(format!("exchange {} is not there, and a condition repeats it", named.seq))
+        Fault::new(format!("exchange {} is not there, and a condition repeats it", named.number))
             .in_file(path)
             .help("run `relapse compile`")
             .into()
@@ -246,6 +272,23 @@ mod tests {
         let met: Vec<_> = (1..=4).map(|attempt| status(conditions.met(1, attempt))).collect();
         assert_eq!(met, [Some(429), Some(429), Some(503), None]);
         assert_eq!((status(conditions.met(2, 1)), status(conditions.met(2, 2)), status(conditions.met(3, 1))), (Some(500), None, None));
+    }
+
+    #[test]
+    fn what_happened_to_one_api_happens_to_another_in_its_own_form() {
+        let exchange = |path: &str, response: Value| {
+            let line = json!({"request": {"method": "POST", "path": path, "body": {"stream": true}}, "response": response});
+            wire::read_line(&line.to_string()).unwrap()
+        };
+        let asked = exchange("/v1/messages", Value::Null);
+        let on = |response: Value| Effect::Repeat(Box::new(exchange("/v1/chat/completions", response))).on(&asked).into_owned();
+        let failed = on(json!({"status": 429, "headers": {"retry-after": "2"}, "body": {"error": {}}}));
+        assert_eq!(failed, Effect::Fail(Failure { status: 429, retry_after: Some(Duration::from_secs(2)), after: Duration::ZERO }));
+        let cut = on(json!({"status": 200, "sse": [], "end": "reset"}));
+        assert_eq!(cut, Effect::Shape(Shape { end: Some(Ending::Reset), ..Shape::default() }));
+        assert!(matches!(on(Value::Null), Effect::Repeat(_)));
+        let same = Effect::Repeat(Box::new(exchange("/v1/messages", json!({"status": 200, "sse": [], "end": "reset"}))));
+        assert_eq!(*same.on(&asked), same);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! The proxy from outside: what an application that speaks HTTP gets to see of it, byte for byte.
 
+use camino::Utf8Path;
+use relapse::case::Case;
 use relapse::condition::{Condition, Conditions, Effect, Ending, Failure, Shape};
+use relapse::disk::Root;
 use relapse::egress::{Deadlines, Egress, Hosts};
 use relapse::fault::Faults;
 use relapse::proxy::{Door, Memory, Proxy, Recall, Session, Upstream, Witness};
@@ -540,6 +543,20 @@ fn what_is_not_recorded_is_an_error_that_no_sdk_retries() {
     let witness = play.witness();
     assert_eq!((witness.misses.len(), witness.misses[0].seq), (1, 2));
     assert!(witness.misses[0].detail.contains("nearest"));
+}
+
+#[test]
+fn what_the_incidents_wire_shows_happens_again() {
+    let root = Root::at(Utf8Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let id = "retry-storm-hidden-by-sdk";
+    let text = root.read_text(Utf8Path::new(&Case::path(id)), relapse::limit::TRACE_BYTES).unwrap();
+    let conditions = Conditions::of(&root, &Case::parse(id, &text).unwrap()).unwrap();
+    let asked = chat("hi", true);
+    let play = play(vec![answered(1, &asked, stream("complete"))], conditions.model().to_vec());
+    let heard: Vec<Heard> = (0..3).map(|_| play.ask("/chat/completions", &asked)).collect();
+    assert_eq!(heard.iter().map(Heard::status).collect::<Vec<_>>(), [429, 429, 200]);
+    assert_eq!(heard[0].header("retry-after").as_deref(), Some("1"));
+    assert!(heard[0].body().contains("Rate limit reached"), "{}", heard[0].body());
 }
 
 #[test]

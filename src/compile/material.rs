@@ -1,12 +1,12 @@
 //! What a replay needs of a postmortem: input, passages, tools and what they answered.
 
-use super::Read;
+use super::{Read, conditions};
 use crate::canonical;
 use crate::case::{Passage, ToolResult};
 use crate::disk::Root;
 use crate::fault::{Fault, Faults};
 use crate::limit;
-use crate::postmortem::{Body, Conditions, Input, Postmortem};
+use crate::postmortem::{Input, Postmortem};
 use crate::project::{Project, Prompt, TargetKind};
 use crate::provider::Tool;
 use crate::request::Request;
@@ -28,7 +28,7 @@ impl Material {
             documents: documents(root, postmortem, read, faults),
             tools: tools(read),
             tool_results: tool_results(root, postmortem, read, faults),
-            conditions: conditions(&postmortem.conditions, faults),
+            conditions: conditions::compiled(root, postmortem, read, faults),
         }
     }
 
@@ -198,47 +198,4 @@ fn told_results(request: &Request) -> Vec<ToolResult> {
             error: call.result.is_none().then(|| call.error.clone()).flatten(),
         })
         .collect()
-}
-
-/// Conditions in the compiled form; documents have a key of their own.
-fn conditions(conditions: &Conditions, _faults: &mut Faults) -> Value {
-    let mut map = Map::new();
-    if !conditions.env.is_empty() {
-        map.insert(
-            "env".into(),
-            conditions.env.iter().map(|(name, value)| (name.value.clone(), Value::from(value.as_str()))).collect::<Map<_, _>>().into(),
-        );
-    }
-    if !conditions.model.is_empty() {
-        map.insert("model".into(), conditions.model.iter().map(model_fault).collect());
-    }
-    if !conditions.upstream.is_empty() {
-        let entries = conditions.upstream.iter().map(|upstream| {
-            let body = match &upstream.body {
-                Some(Body::Json(value)) => json!({"status": upstream.status, "json": value}),
-                Some(Body::Text(text)) => json!({"status": upstream.status, "text": text}),
-                None => json!({"status": upstream.status}),
-            };
-            (upstream.variable.value.clone(), body)
-        });
-        map.insert("upstream".into(), Value::Object(entries.collect()));
-    }
-    Value::Object(map)
-}
-
-fn model_fault(fault: &crate::postmortem::ModelFault) -> Value {
-    let mut map = Map::from_iter([("times".to_string(), Value::from(fault.times))]);
-    let mut put = |key: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            map.insert(key.to_string(), value);
-        }
-    };
-    put("call", fault.call.map(Value::from));
-    put("status", fault.status.map(Value::from));
-    put("retry_after", fault.retry_after.map(|wait| wait.as_secs_f64().into()));
-    put("first_token", fault.first_token.map(|wait| wait.as_secs_f64().into()));
-    put("chunk_delay", fault.chunk_delay.map(|wait| wait.as_secs_f64().into()));
-    put("end", fault.end.map(|end| end.word().into()));
-    put("finish", fault.finish.clone().map(Value::from));
-    Value::Object(map)
 }

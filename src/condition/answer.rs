@@ -18,6 +18,7 @@ const CREATED: u64 = 1_767_225_600;
 
 /// Gives an attempt another finish reason, and what goes with it: a refusal has no answer, a limit or a filter half of it.
 pub(super) fn finish(attempt: &mut Attempt, word: &str) {
+    let word = native(&attempt.api, word);
     attempt.finish = Some(word.to_string());
     match word {
         "refusal" => {
@@ -32,6 +33,22 @@ pub(super) fn finish(attempt: &mut Attempt, word: &str) {
             }
         }
         _ => {}
+    }
+}
+
+/// The word of an API for a finish reason that another API has another word for; one case runs on targets of several.
+fn native<'a>(api: &Api, word: &'a str) -> &'a str {
+    match (api, word) {
+        (Api::OpenAiChat, "max_tokens" | "max_output_tokens") => "length",
+        (Api::OpenAiResponses, "length" | "max_tokens") => "max_output_tokens",
+        (Api::OpenAiResponses, "stop" | "end_turn") => "completed",
+        (Api::Anthropic, "length" | "max_output_tokens") => "max_tokens",
+        (Api::Anthropic, "content_filter") => "refusal",
+        (Api::Anthropic, "stop" | "completed") => "end_turn",
+        (Api::Anthropic, "tool_calls") => "tool_use",
+        (Api::OpenAiChat, "end_turn" | "completed") => "stop",
+        (Api::OpenAiChat, "tool_use") => "tool_calls",
+        _ => word,
     }
 }
 
@@ -104,7 +121,8 @@ fn identified(api: &Api, attempt: &Attempt) -> Attempt {
 /// The events spread evenly over the time that the recorded ones took.
 fn timed(attempt: &Attempt, events: Vec<(Option<&'static str>, String)>) -> Vec<Event> {
     let (first, total) = (attempt.first_token.unwrap_or(0.0) * 1e3, attempt.total.unwrap_or(0.0) * 1e3);
-    let step = (total - first).max(0.0) / events.len().max(1) as f64;
+    // To a thousandth, as a recording has it.
+    let step = ((total - first).max(0.0) / events.len().max(1) as f64 * 1e3).floor() / 1e3;
     let timed = |(index, (event, data)): (usize, (Option<&'static str>, String))| Event {
         t_ms: first + step * index as f64,
         event: event.map(str::to_string),
@@ -230,7 +248,7 @@ mod tests {
     fn a_limit_leaves_half_of_the_answer_and_of_the_last_arguments() {
         for (api, word) in [(Api::OpenAiChat, "length"), (Api::OpenAiResponses, "max_output_tokens"), (Api::Anthropic, "max_tokens")] {
             let mut cut = attempt(&api, true);
-            finish(&mut cut, word);
+            finish(&mut cut, "length");
             let told = read(&api, &cut);
             assert!(told.truncated(), "{api:?}");
             assert_eq!(told.tool_calls[0].arguments, r#"{"id":"#);

@@ -60,13 +60,20 @@ pub enum End {
     Reset,
     /// An error event ends the stream.
     ErrorEvent,
+    /// It ends before it began: a stream without an event.
+    Empty,
 }
 
 impl End {
-    const ALL: [(&'static str, Self); 4] =
-        [("complete", Self::Complete), ("close", Self::Close), ("reset", Self::Reset), ("error_event", Self::ErrorEvent)];
+    const ALL: [(&'static str, Self); 5] = [
+        ("complete", Self::Complete),
+        ("close", Self::Close),
+        ("reset", Self::Reset),
+        ("error_event", Self::ErrorEvent),
+        ("empty", Self::Empty),
+    ];
 
-    /// The word of the wire file for it.
+    /// The word for it.
     pub fn word(self) -> &'static str {
         Self::ALL.iter().find(|(_, end)| *end == self).map_or("complete", |(word, _)| word)
     }
@@ -89,8 +96,10 @@ pub struct ModelFault {
     pub chunk_delay: Option<Duration>,
     /// How the answer ends.
     pub end: Option<End>,
-    /// The finish reason that the answer carries, in the provider's words.
+    /// The finish reason that the answer carries, in a provider's words.
     pub finish: Option<String>,
+    /// The raw arguments of the answer's first tool call, JSON or not.
+    pub tool_arguments: Option<String>,
     /// Where it is written.
     pub place: Place,
 }
@@ -281,13 +290,16 @@ pub(crate) fn check_variable(name: &Spanned<String>) -> Result<(), Fault> {
     Err(Fault::new(message).at(name.place.clone()).help("use A-Z, 0-9 and _"))
 }
 
-const MODEL_KEYS: &[&str] = &["call", "times", "status", "retry_after", "first_token", "chunk_delay", "end", "finish"];
+const MODEL_KEYS: &[&str] = &["call", "times", "status", "retry_after", "first_token", "chunk_delay", "end", "finish", "tool_arguments"];
 
 fn model_fault(node: &Node, faults: &mut Faults) -> Option<ModelFault> {
     let map = node.as_map(MODEL_KEYS, faults)?;
     let effects = MODEL_KEYS.iter().filter(|name| !["call", "times"].contains(name) && map.get(name).is_some()).count();
     if effects == 0 {
-        faults.push(node.fault("nothing is done to the call").help("add `status`, `first_token`, `chunk_delay`, `end` or `finish`"));
+        faults.push(
+            node.fault("nothing is done to the call")
+                .help("add `status`, `first_token`, `chunk_delay`, `end`, `finish` or `tool_arguments`"),
+        );
     }
     status_stands_alone(map, faults);
     let whole = |name: &str, least: u32, most: u32, faults: &mut Faults| map.get(name).and_then(|node| node.as_whole(least, most, faults));
@@ -301,14 +313,15 @@ fn model_fault(node: &Node, faults: &mut Faults) -> Option<ModelFault> {
         chunk_delay: seconds("chunk_delay", faults),
         end: map.get("end").and_then(|node| node.as_choice(&End::ALL, faults)),
         finish: map.text("finish", faults).map(|finish| finish.value),
+        tool_arguments: map.get("tool_arguments").and_then(|node| plain_text(node, faults)).map(str::to_owned),
         place: node.place.clone(),
     })
 }
 
-/// An error answer has no stream to delay or cut.
+/// An error answer has no stream to delay or cut, and says nothing else.
 fn status_stands_alone(map: Map<'_>, faults: &mut Faults) {
     let has_status = map.get("status").is_some();
-    for name in ["chunk_delay", "finish"] {
+    for name in ["chunk_delay", "end", "finish", "tool_arguments"] {
         if let Some((key, _)) = map.entry(name).filter(|_| has_status) {
             faults.push(key.fault(format!("`{name}` does not go with `status`: an error has no stream")).help("write two items"));
         }
@@ -331,7 +344,7 @@ fn upstreams(node: &Node, faults: &mut Faults) -> Vec<Upstream> {
 
 fn upstream(variable: Spanned<String>, node: &Node, faults: &mut Faults) -> Option<Upstream> {
     let map = node.as_map(&["json", "text", "status"], faults)?;
-    let status = map.get("status").and_then(|node| node.as_whole(100, 599, faults)).and_then(|status| u16::try_from(status).ok());
+    let status = map.get("status").and_then(|node| node.as_whole(200, 599, faults)).and_then(|status| u16::try_from(status).ok());
     let body = match (map.get("json"), map.get("text")) {
         (Some(_), Some(text)) => {
             faults.push(text.fault("an answer is either `json` or `text`").help("keep one of the two"));

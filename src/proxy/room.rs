@@ -154,7 +154,7 @@ impl Room {
         let Some((place, effect)) = self.conditions.met(call.number, call.attempts) else {
             return state.recalled(asked, Some(&key));
         };
-        let found = match effect {
+        let found = match &*effect.on(asked) {
             Effect::Fail(failure) => Found::Plan(failure.plan(&Api::of(asked))),
             Effect::Repeat(exchange) => Found::Plan(Plan::recorded((**exchange).clone())),
             Effect::Shape(shape) => match state.shaped(shape, asked, &key) {

@@ -189,6 +189,14 @@ impl Attempt {
         }
     }
 
+    /// Whether the failure was the provider's or the network's, so that the same request might have been answered.
+    pub fn failed_by_chance(&self) -> bool {
+        match self.status {
+            Some(status @ 400..=499) => matches!(status, 408 | 409 | 425 | 429),
+            _ => !self.finished(),
+        }
+    }
+
     /// Whether the answer is whole: it has a finish reason and ended as it should.
     pub fn finished(&self) -> bool {
         !self.failed() && self.finish.is_some() && self.end == Some(End::Complete)
