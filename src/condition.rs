@@ -240,10 +240,18 @@ impl WrittenUpstream {
         let (payload, kind) = match (self.json, self.text) {
             (Some(json), _) => (Payload::Json(json), "application/json"),
             (None, Some(text)) => (Payload::Text(text), "text/plain; charset=utf-8"),
-            (None, None) => return Response { status: self.status, headers: BTreeMap::new(), payload: Payload::Empty, end: End::Complete },
+            (None, None) => {
+                return Response {
+                    status: self.status,
+                    headers: BTreeMap::new(),
+                    payload: Payload::Empty,
+                    cuts: Vec::new(),
+                    end: End::Complete,
+                };
+            }
         };
         let headers = BTreeMap::from([("content-type".to_string(), kind.to_string())]);
-        Response { status: self.status, headers, payload, end: End::Complete }
+        Response { status: self.status, headers, payload, cuts: Vec::new(), end: End::Complete }
     }
 }
 

@@ -82,6 +82,8 @@ pub const ANSWER_SECONDS: u64 = 300;
 pub const LIVE_TRIALS: u32 = 3;
 /// Trials of a test with a `rate`, unless its author says otherwise.
 pub const RATE_TRIALS: u32 = 30;
+/// Places in one stream at which a piece ended within an event, that are kept.
+pub const STREAM_CUTS: usize = 10_000;
 /// Bytes of the line and the headers of a request to the proxy.
 pub const HEAD_BYTES: usize = 256 << 10;
 /// Seconds that exchanges still running get when a session of an application is over.
@@ -137,6 +139,7 @@ pub const ALL: &[(&str, u64, &str)] = &[
     ("wait for a whole answer", ANSWER_SECONDS, "seconds"),
     ("trials of a test, live (default)", LIVE_TRIALS as u64, "trials"),
     ("trials of a test with a rate (default)", RATE_TRIALS as u64, "trials"),
+    ("cuts kept of a stream", STREAM_CUTS as u64, "cuts"),
     ("line and headers of a request to the proxy", HEAD_BYTES as u64, "bytes"),
     ("wait for exchanges of a session that is over", SETTLE_SECONDS, "seconds"),
     ("case id", ID_CHARS as u64, "characters"),

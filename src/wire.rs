@@ -76,6 +76,9 @@ pub struct Response {
     pub headers: BTreeMap<String, String>,
     /// The body.
     pub payload: Payload,
+    /// Where a piece of a stream ended within an event, in bytes of the stream as [`sse::frame`] writes it: it may have
+    /// been within a character.
+    pub cuts: Vec<usize>,
     /// How it ended.
     pub end: End,
 }

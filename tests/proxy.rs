@@ -277,6 +277,41 @@ fn a_live_stream_is_passed_on_before_its_end_is_known() {
 }
 
 #[test]
+fn a_character_that_was_cut_in_two_is_cut_again() {
+    let text = format!("data: {}\n\ndata: {}\n\n", delta(json!({"content": "Grüße"}), None), delta(json!({}), Some("stop")));
+    let within = text.find('ü').unwrap() + 1;
+    let pieces = [text.as_bytes()[..within].to_vec(), text.as_bytes()[within..].to_vec()];
+    let (heard, wait) = mpsc::channel::<()>();
+    let (url, _told) = server(vec![Box::new(move |stream| {
+        stream.write_all(STREAM_HEAD.as_bytes()).unwrap();
+        for piece in pieces {
+            write!(stream, "{:x}\r\n", piece.len()).unwrap();
+            stream.write_all(&piece).and_then(|()| stream.write_all(b"\r\n")).unwrap();
+            let _ = wait.recv();
+        }
+        stream.write_all(b"0\r\n\r\n").unwrap();
+    })]);
+    let asked = chat("hi", true);
+    let recorder = live(&url, vec![], vec![]);
+    let mut stream = recorder.connect();
+    stream.write_all(post(&format!("{}/chat/completions", recorder.base()), &asked, "connection: close\r\n").as_bytes()).unwrap();
+    let mut first = vec![0; 4096];
+    let mut count = 0;
+    while !first[..count].ends_with(&[0xc3, b'\r', b'\n']) {
+        count += stream.read(&mut first[count..]).unwrap();
+    }
+    drop(heard);
+    hear(stream);
+    let recorded = recorder.witness().live.remove(0);
+    assert_eq!(recorded.response.as_ref().unwrap().cuts, [within]);
+    let line = wire::to_line(&recorded);
+    let play = play(vec![wire::read_line(&line).unwrap()], vec![]);
+    let heard = play.ask("/chat/completions", &asked);
+    let cut = heard.bytes.windows(3).position(|window| window == [0xc3, b'\r', b'\n']);
+    assert!(cut.is_some(), "the first chunk ends within ü: {}", heard.text());
+}
+
+#[test]
 fn what_is_recorded_does_not_go_live_and_the_rest_does() {
     let (known, new) = (chat("known", false), chat("new", false));
     let body = whole("live")["body"].to_string();
@@ -289,6 +324,7 @@ fn what_is_recorded_does_not_go_live_and_the_rest_does() {
     drop(told);
     let witness = play.witness();
     assert_eq!((witness.exchanges.len(), witness.live.len(), witness.live[0].seq, witness.misses.len()), (2, 1, 2, 0));
+    assert_eq!(end_of(&witness, 1), Some(End::Complete), "an answer is over when its length has been read");
 }
 
 #[test]
@@ -563,7 +599,13 @@ fn what_the_incidents_wire_shows_happens_again() {
 fn an_upstream_with_a_written_answer_is_never_asked() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let proxy = runtime.block_on(Proxy::bind()).unwrap();
-    let empty = wire::Response { status: 200, headers: [].into(), payload: Payload::Json(json!({"hits": []})), end: End::Complete };
+    let empty = wire::Response {
+        status: 200,
+        headers: [].into(),
+        payload: Payload::Json(json!({"hits": []})),
+        cuts: Vec::new(),
+        end: End::Complete,
+    };
     let mut session = session(vec![], Conditions::default().and_upstream("SEARCH_URL", empty));
     session.upstreams.push(Upstream { variable: "SEARCH_URL".into(), url: "http://search.internal:8080".into() });
     let door = proxy.open(session).unwrap();

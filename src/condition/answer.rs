@@ -68,7 +68,7 @@ pub(super) fn response(api: &Api, attempt: &Attempt, asked: &Value, mut headers:
         ("application/json", Payload::Json(said.body(api)))
     };
     headers.insert("content-type".into(), kind.into());
-    Response { status: 200, headers, payload, end: End::Complete }
+    Response { status: 200, headers, payload, cuts: Vec::new(), end: End::Complete }
 }
 
 /// The opening of an answer that says nothing.

@@ -41,7 +41,7 @@ fn retry_after(headers: &mut BTreeMap<String, String>, wait: Duration) {
 /// An error answer: a type and a message in the API's JSON.
 pub fn response(api: &Api, status: u16, kind: &str, message: &str) -> Response {
     let headers = BTreeMap::from([("content-type".to_string(), "application/json".to_string())]);
-    Response { status, headers, payload: Payload::Json(body(api, status, kind, message)), end: End::Complete }
+    Response { status, headers, payload: Payload::Json(body(api, status, kind, message)), cuts: Vec::new(), end: End::Complete }
 }
 
 fn body(api: &Api, status: u16, kind: &str, message: &str) -> Value {

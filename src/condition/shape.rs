@@ -61,6 +61,7 @@ impl Shape {
         self.retime(&mut exchange);
         if let (Some(ending), Some(response)) = (self.end, exchange.response.as_mut()) {
             cut(&api, ending, answered, response);
+            response.cuts.clear();
             if let (Payload::Events(events), Some(ms)) = (&response.payload, exchange.ms) {
                 exchange.ms = Some(events.last().map_or(ms.min(self.first_token_ms().unwrap_or(0.0)), |event| event.t_ms.min(ms)));
             }
@@ -112,7 +113,7 @@ impl Shape {
             events.iter_mut().enumerate().for_each(|(index, event)| event.t_ms = start + delay * index as f64);
         }
         let after = events.last().map_or(wanted.unwrap_or(0.0), |event| event.t_ms);
-        exchange.ms = exchange.ms.map(|ms| (ms + after - before).max(after));
+        exchange.ms = Some(exchange.ms.map_or(after, |ms| (ms + after - before).max(after)));
     }
 }
 

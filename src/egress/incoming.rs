@@ -2,7 +2,7 @@
 
 use super::Trouble;
 use crate::limit;
-use crate::wire::sse::Splitter;
+use crate::wire::sse::{self, Splitter};
 use crate::wire::{End, Event, Payload, Response};
 use bytes::Bytes;
 use serde_json::Value;
@@ -24,7 +24,16 @@ pub struct Incoming {
 #[derive(Debug)]
 enum Body {
     Whole(Vec<u8>),
-    Stream(Box<Splitter>, Vec<Event>),
+    Stream(Box<Stream>),
+}
+
+/// A stream, as far as it has arrived.
+#[derive(Debug, Default)]
+struct Stream {
+    splitter: Splitter,
+    events: Vec<Event>,
+    /// Where a piece ended within an event.
+    cuts: Vec<usize>,
 }
 
 impl Incoming {
@@ -39,7 +48,7 @@ impl Incoming {
             joined.push_str(&value);
         }
         let streamed = headers.get("content-type").is_some_and(|kind| kind.trim_start().starts_with("text/event-stream"));
-        let body = if streamed { Body::Stream(Box::default(), Vec::new()) } else { Body::Whole(Vec::new()) };
+        let body = if streamed { Body::Stream(Box::default()) } else { Body::Whole(Vec::new()) };
         Self { status: response.status().as_u16(), headers, response, body, size: 0, sent }
     }
 
@@ -66,10 +75,13 @@ impl Incoming {
         let now = millis(self.sent);
         match &mut self.body {
             Body::Whole(bytes) => bytes.extend_from_slice(&piece),
-            Body::Stream(splitter, events) => {
-                events.extend(splitter.push(&piece, now));
-                if splitter.pending() > limit::EVENT_BYTES {
+            Body::Stream(stream) => {
+                stream.events.extend(stream.splitter.push(&piece, now));
+                if stream.splitter.pending() > limit::EVENT_BYTES {
                     return Err(Trouble::TooLarge { cap: limit::EVENT_BYTES, what: "an event of the stream" });
+                }
+                if stream.splitter.pending() > 0 && stream.cuts.len() < limit::STREAM_CUTS {
+                    stream.cuts.push(self.size);
                 }
             }
         }
@@ -78,14 +90,22 @@ impl Incoming {
 
     /// What was answered, as far as it arrived.
     pub fn close(self, end: End) -> Response {
-        let payload = match self.body {
-            Body::Stream(mut splitter, mut events) => {
-                events.extend(splitter.close(millis(self.sent)));
-                Payload::Events(events)
-            }
-            Body::Whole(bytes) => payload(bytes),
+        let (payload, cuts) = match self.body {
+            Body::Stream(stream) => stream.close(self.size, millis(self.sent)),
+            Body::Whole(bytes) => (payload(bytes), Vec::new()),
         };
-        Response { status: self.status, headers: self.headers, payload, end }
+        Response { status: self.status, headers: self.headers, payload, cuts, end }
+    }
+}
+
+impl Stream {
+    /// The events, and the cuts between pieces where the stream is written as relapse writes it.
+    fn close(mut self, size: usize, now: f64) -> (Payload, Vec<usize>) {
+        let is_whole = self.splitter.pending() == 0;
+        self.events.extend(self.splitter.close(now));
+        let framed: usize = self.events.iter().map(|event| sse::frame(event).len()).sum();
+        let cuts = if is_whole && framed == size { self.cuts } else { Vec::new() };
+        (Payload::Events(self.events), cuts)
     }
 }
 

@@ -92,7 +92,7 @@ fn unreachable(asked: &Exchange, why: &str) -> Plan {
 }
 
 /// Waits for the whole answer, keeps it for the next attempt, and plays what a condition makes of it.
-async fn reshaped(mut incoming: Incoming, reshape: Reshape, mut receipt: Receipt, cutter: Cutter) -> hyper::Response<Played> {
+async fn reshaped(mut incoming: Incoming, reshape: Reshape, receipt: Receipt, cutter: Cutter) -> hyper::Response<Played> {
     let trouble = loop {
         match incoming.next().await {
             Ok(Some(_)) => {}
@@ -101,29 +101,44 @@ async fn reshaped(mut incoming: Incoming, reshape: Reshape, mut receipt: Receipt
         }
     };
     let answered = receipt.answered(response(incoming, trouble.as_ref(), receipt.exchange()));
-    receipt.live(answered.clone());
     let plan = reshape.shape.plan(receipt.exchange(), Some(answered.clone())).unwrap_or_else(|| Plan::recorded(answered.clone()));
-    receipt.hold(&reshape.key, answered);
+    match trouble {
+        None => receipt.keep(&reshape.key, answered),
+        Some(trouble) => receipt.trouble(trouble.to_string()),
+    }
     serve::played(plan, receipt, cutter, false).await
 }
 
 /// Passes the head back at once, and every piece as it comes.
 fn passed_on(incoming: Incoming, mut receipt: Receipt, cutter: Cutter, bodiless: bool) -> hyper::Response<Played> {
-    let head = Response { status: incoming.status(), headers: incoming.headers().clone(), payload: Payload::Empty, end: End::ClientGone };
+    let head = Response {
+        status: incoming.status(),
+        headers: incoming.headers().clone(),
+        payload: Payload::Empty,
+        cuts: Vec::new(),
+        end: End::ClientGone,
+    };
     receipt.begun(&head);
+    let bodiless = bodiless || play::is_bodiless(head.status);
+    let length = if bodiless { Some(0) } else { head.headers.get("content-length").and_then(|length| length.parse().ok()) };
     let (tell, pieces) = mpsc::channel(WAITING);
-    tokio::spawn(pump(incoming, receipt, tell, cutter));
+    tokio::spawn(pump(incoming, length, receipt, tell, cutter));
     play::pass(&head, pieces, bodiless)
 }
 
-async fn pump(mut incoming: Incoming, mut receipt: Receipt, tell: mpsc::Sender<Result<Bytes, Cut>>, cutter: Cutter) {
+/// Passes pieces on until the answer's end, which is where it has told its length to be: then nobody listens any more.
+async fn pump(mut incoming: Incoming, mut left: Option<usize>, receipt: Receipt, tell: mpsc::Sender<Result<Bytes, Cut>>, cutter: Cutter) {
     let trouble = loop {
+        if left == Some(0) {
+            break None;
+        }
         let next = tokio::select! {
             next = incoming.next() => next,
             () = tell.closed() => return receipt.left(incoming.close(End::ClientGone)),
         };
         match next {
             Ok(Some(piece)) => {
+                left = left.map(|left| left.saturating_sub(piece.len()));
                 if tell.send(Ok(piece)).await.is_err() {
                     return receipt.left(incoming.close(End::ClientGone));
                 }
@@ -133,13 +148,12 @@ async fn pump(mut incoming: Incoming, mut receipt: Receipt, tell: mpsc::Sender<R
         }
     };
     let answered = receipt.answered(response(incoming, trouble.as_ref(), receipt.exchange()));
-    receipt.live(answered);
     match trouble {
-        None => receipt.settle(),
+        None => receipt.live(answered),
         Some(trouble) => {
             let cut = if trouble == Trouble::Reset { Some(cutter) } else { None };
             receipt.trouble(trouble.to_string());
-            receipt.settle();
+            receipt.broke_off(answered);
             sleep(FLUSH).await;
             let _ = tell.send(Err(Cut(cut))).await;
         }

@@ -37,8 +37,8 @@ pub(super) const OF_THE_CONNECTION: &[&str] = &[
 /// One step of an answer's body.
 #[derive(Debug)]
 enum Step {
-    /// Bytes; for a stream, one event.
-    Send(Bytes),
+    /// Bytes, and whether they end an event or the whole.
+    Send(Bytes, bool),
     /// A pause.
     Wait(Duration),
     /// The connection breaks off.
@@ -76,10 +76,11 @@ impl std::error::Error for BrokenOff {}
 
 /// Plays a response, and settles the receipt when the last of it is on its way.
 pub(super) fn play(response: &Response, plan: &Plan, cutter: Cutter, bodiless: bool, receipt: Option<Receipt>) -> hyper::Response<Played> {
+    let bodiless = bodiless || is_bodiless(response.status);
     let mut steps = if bodiless { VecDeque::new() } else { steps(response, plan.between, cutter) };
     let length = match steps.make_contiguous() {
         [] => Some(0),
-        [Step::Send(bytes)] if !matches!(response.payload, Payload::Events(_)) => Some(bytes.len() as u64),
+        [Step::Send(bytes, _)] if !matches!(response.payload, Payload::Events(_)) => Some(bytes.len() as u64),
         _ => None,
     };
     let mut played = Played { steps, pieces: None, pause: None, length, receipt };
@@ -88,6 +89,11 @@ pub(super) fn play(response: &Response, plan: &Plan, cutter: Cutter, bodiless: b
     *answer.status_mut() = StatusCode::from_u16(response.status).unwrap_or(StatusCode::BAD_GATEWAY);
     *answer.headers_mut() = headers(response);
     answer
+}
+
+/// Whether an answer has a head only, whoever asked.
+pub(super) fn is_bodiless(status: u16) -> bool {
+    matches!(status, 204 | 304)
 }
 
 /// Passes on a live answer whose pieces are still coming.
@@ -108,10 +114,10 @@ pub(super) fn pass(head: &Response, pieces: Receiver<Result<Bytes, Cut>>, bodile
 fn steps(response: &Response, between: Duration, cutter: Cutter) -> VecDeque<Step> {
     let mut steps: VecDeque<Step> = match &response.payload {
         Payload::Empty => VecDeque::new(),
-        Payload::Json(json) => [Step::Send(json.to_string().into())].into(),
-        Payload::Text(text) => [Step::Send(text.clone().into())].into(),
-        Payload::Bytes(bytes) => [Step::Send(bytes.clone().into())].into(),
-        Payload::Events(events) => paced(events, between),
+        Payload::Json(json) => [Step::Send(json.to_string().into(), true)].into(),
+        Payload::Text(text) => [Step::Send(text.clone().into(), true)].into(),
+        Payload::Bytes(bytes) => [Step::Send(bytes.clone().into(), true)].into(),
+        Payload::Events(events) => paced(events, &response.cuts, between),
     };
     let streamed = matches!(response.payload, Payload::Events(_));
     match response.end {
@@ -124,17 +130,28 @@ fn steps(response: &Response, between: Duration, cutter: Cutter) -> VecDeque<Ste
     steps
 }
 
-fn paced(events: &[Event], between: Duration) -> VecDeque<Step> {
-    let mut steps = VecDeque::with_capacity(events.len());
+/// The events one by one, each in the pieces in which it came.
+fn paced(events: &[Event], cuts: &[usize], between: Duration) -> VecDeque<Step> {
+    let mut steps = VecDeque::with_capacity(events.len() + cuts.len());
+    let (mut cuts, mut before) = (cuts.iter().copied().peekable(), 0);
     for event in events {
         if !steps.is_empty() && !between.is_zero() {
             steps.push_back(Step::Wait(between));
         }
-        steps.push_back(Step::Send(sse::frame(event).into()));
+        let mut frame = Bytes::from(sse::frame(event));
+        let end = before + frame.len();
+        while let Some(cut) = cuts.next_if(|cut| *cut < end) {
+            if cut > before {
+                steps.push_back(Step::Send(frame.split_to(cut - before), false));
+                before = cut;
+            }
+        }
+        steps.push_back(Step::Send(frame, true));
+        before = end;
     }
     if events.is_empty() {
         // A stream without an event is a stream all the same, and has no length.
-        steps.push_back(Step::Send(Bytes::new()));
+        steps.push_back(Step::Send(Bytes::new(), true));
     }
     steps
 }
@@ -166,11 +183,11 @@ impl Played {
         }
     }
 
-    fn sent(&mut self, bytes: &Bytes) {
+    fn sent(&mut self, bytes: &Bytes, is_end: bool) {
         if let Some(length) = &mut self.length {
             *length = length.saturating_sub(bytes.len() as u64);
         }
-        if let Some(receipt) = &mut self.receipt {
+        if let Some(receipt) = self.receipt.as_mut().filter(|_| is_end) {
             receipt.sent_one();
         }
         self.settle_if_over();
@@ -204,8 +221,8 @@ impl Body for Played {
             }
             match self.steps.pop_front() {
                 None => return Poll::Ready(None),
-                Some(Step::Send(bytes)) => {
-                    self.sent(&bytes);
+                Some(Step::Send(bytes, is_end)) => {
+                    self.sent(&bytes, is_end);
                     return Poll::Ready(Some(Ok(Frame::data(bytes))));
                 }
                 Some(Step::Wait(time)) => self.pause = Some(Box::pin(sleep(time))),

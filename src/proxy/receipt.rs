@@ -61,10 +61,17 @@ impl Receipt {
         Exchange { response: Some(response), ms: Some(self.elapsed()), ..self.exchange.clone() }
     }
 
-    /// Notes a live answer, which the application gets to see unless a plan follows.
-    pub(super) fn live(&mut self, answered: Exchange) {
+    /// The application has a whole live answer.
+    pub(super) fn live(mut self, answered: Exchange) {
         self.exchange.clone_from(&answered);
         self.room.live(answered);
+        self.settled = true;
+    }
+
+    /// The application has what came of a live answer.
+    pub(super) fn broke_off(mut self, answered: Exchange) {
+        self.exchange = answered;
+        self.settled = true;
     }
 
     /// Notes why there is no whole live answer.
@@ -72,8 +79,9 @@ impl Receipt {
         self.room.trouble(self.exchange.seq, why);
     }
 
-    /// Keeps a whole answer for the next attempt.
-    pub(super) fn hold(&self, key: &str, answered: Exchange) {
+    /// Keeps a whole live answer for the next attempt.
+    pub(super) fn keep(&self, key: &str, answered: Exchange) {
+        self.room.live(answered.clone());
         self.room.hold(key, answered);
     }
 
@@ -103,6 +111,7 @@ impl Receipt {
             return;
         };
         response.end = End::ClientGone;
+        response.cuts.clear();
         match &mut response.payload {
             Payload::Events(events) => events.truncate(sent),
             payload if sent == 0 => *payload = Payload::Empty,

@@ -103,7 +103,7 @@ mod tests {
             json!({"id": "fc_1", "type": "function_call", "status": "completed", "call_id": "call_1", "name": "lookup", "arguments": "{}"});
         let payload = Payload::Json(json!({"id": "resp_1", "output": [call]}));
         let mut told = Told::default();
-        told.learn(&asked, &Response { status: 200, headers: [].into(), payload, end: End::Complete });
+        told.learn(&asked, &Response { status: 200, headers: [].into(), payload, cuts: Vec::new(), end: End::Complete });
         told
     }
 

@@ -131,8 +131,7 @@ impl Room {
         let found = self.found(&mut state, asked);
         let decision = match found {
             Found::Plan(plan) => Decision::Play(plan),
-            Found::Nothing(miss, reshape) if self.egress.is_some() => {
-                drop(miss);
+            Found::Nothing(_, reshape) if self.egress.is_some() => {
                 Decision::Forward(Forward { reshape, body: state.told.resolve(&asked.request.body) })
             }
             Found::Nothing(miss, _) => Decision::Play(state.missed(asked, miss)),

@@ -39,6 +39,7 @@ impl Kept {
             status,
             payload: payload(self.response_body, &self.response_headers),
             headers: self.response_headers,
+            cuts: Vec::new(),
             end: End::Complete,
         });
         Exchange { seq, ms: self.ms, at: self.at, upstream: None, trial: None, request, response }

@@ -46,6 +46,8 @@ struct RawResponse {
     #[serde(default)]
     sse: Option<Vec<RawEvent>>,
     #[serde(default)]
+    cuts: Vec<usize>,
+    #[serde(default)]
     end: Option<String>,
 }
 
@@ -189,7 +191,7 @@ fn response(raw: RawResponse) -> Response {
         (None, Some(json), _) => Payload::Json(json),
     };
     let end = raw.end.and_then(|word| End::ALL.iter().find(|(name, _)| *name == word).map(|(_, end)| *end)).unwrap_or(End::Complete);
-    Response { status: raw.status, headers, payload, end }
+    Response { status: raw.status, headers, payload, cuts: raw.cuts, end }
 }
 
 fn event(raw: RawEvent) -> Event {
@@ -231,6 +233,8 @@ struct ResponseOut<'a> {
     body_base64: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sse: Option<Vec<EventOut<'a>>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    cuts: &'a [usize],
     end: &'static str,
 }
 
@@ -269,6 +273,7 @@ fn response_out(response: &Response) -> ResponseOut<'_> {
         body: None,
         body_base64: None,
         sse: None,
+        cuts: &response.cuts,
         end: response.end.word(),
     };
     match &response.payload {
@@ -290,7 +295,7 @@ mod tests {
 
     #[test]
     fn an_exchange_survives_its_own_line() {
-        let line = r#"{"seq":1,"ms":2.5,"request":{"method":"POST","path":"/v1/x","headers":{"A":"b"},"body":{"k":1}},"response":{"status":200,"headers":{"content-type":"text/event-stream"},"sse":[{"t_ms":1.0,"event":null,"data":"[DONE]"}],"end":"close"}}"#;
+        let line = r#"{"seq":1,"ms":2.5,"request":{"method":"POST","path":"/v1/x","headers":{"A":"b"},"body":{"k":1}},"response":{"status":200,"headers":{"content-type":"text/event-stream"},"sse":[{"t_ms":1.0,"event":null,"data":"[DONE]"}],"cuts":[7],"end":"close"}}"#;
         let exchange = read_line(line).unwrap();
         assert_eq!(exchange.response.as_ref().unwrap().end, End::Close);
         assert_eq!(read_line(&to_line(&exchange)).unwrap(), exchange);
@@ -299,6 +304,7 @@ mod tests {
                 status: 200,
                 headers: BTreeMap::new(),
                 payload: Payload::Bytes(vec![0, 255, 7, 1]),
+                cuts: Vec::new(),
                 end: End::Complete,
             }),
             ..exchange
