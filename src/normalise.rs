@@ -29,6 +29,16 @@ pub fn requests(spans: Vec<Span>, logs: &[LogRecord], mapping: &Mapping) -> Vec<
     traces
 }
 
+/// All of some telemetry as one request: what one process exported that was asked one question.
+///
+/// Instrumentation without a root exports every call as a trace of its own, and what happens in the background is one too.
+pub fn request(spans: Vec<Span>, logs: &[LogRecord], mapping: &Mapping) -> Trace {
+    let (spans, diagnostics) = group::without_duplicates(spans);
+    let mut trace = build(&group::sorted(spans.iter().collect()), &logs.iter().collect::<Vec<_>>(), mapping);
+    trace.diagnostics.extend(diagnostics);
+    trace
+}
+
 fn build(spans: &[&Span], logs: &[&LogRecord], mapping: &Mapping) -> Trace {
     let mut trace = Trace { nodes: spans.iter().map(|span| node(span, mapping)).collect(), ..Trace::default() };
     parents::link(&mut trace, spans);

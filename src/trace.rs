@@ -176,6 +176,8 @@ pub struct Trace {
     pub input: Option<String>,
     /// What the user got; none when it was not captured.
     pub answer: Option<String>,
+    /// The outcome that the application states beside its telemetry, in its own word.
+    pub stated: Option<String>,
     /// The attribute `relapse.case`, if the run set it.
     pub case: Option<String>,
     /// What was odd, with span and field.

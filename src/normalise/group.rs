@@ -56,7 +56,7 @@ pub(super) fn by_request<'a>(spans: &'a [Span], mapping: &Mapping) -> Vec<Vec<&'
     members.into_values().flat_map(by_server_root).map(sorted).collect()
 }
 
-fn sorted(mut members: Vec<&Span>) -> Vec<&Span> {
+pub(super) fn sorted(mut members: Vec<&Span>) -> Vec<&Span> {
     members.sort_by(|a, b| (a.start_ns, b.end_ns, &a.span_id).cmp(&(b.start_ns, a.end_ns, &b.span_id)));
     members
 }

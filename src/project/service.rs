@@ -2,9 +2,11 @@
 
 use super::command;
 use crate::fault::{Faults, suggest};
+use crate::limit;
 use crate::postmortem::{check_variable, variables};
 use crate::yaml::{Map, Node, Spanned, Yaml, quote};
 use serde_json::Value;
+use std::time::Duration;
 
 /// A command that relapse starts once per case.
 #[derive(Debug, Clone)]
@@ -15,6 +17,8 @@ pub struct Application {
     pub stdin: Option<Spanned<String>>,
     /// Where its answer is.
     pub output: Output,
+    /// How long it may take for one case.
+    pub timeout: Duration,
     /// Variables of its environment.
     pub env: Vec<(Spanned<String>, String)>,
     /// Variables that a case may set.
@@ -34,6 +38,8 @@ pub struct Service {
     pub http: Http,
     /// How many of it run at once.
     pub instances: u32,
+    /// How long it may take to be ready, and for one case.
+    pub timeout: Duration,
     /// Variables of its environment.
     pub env: Vec<(Spanned<String>, String)>,
     /// Variables that a case may set.
@@ -89,7 +95,15 @@ pub(super) fn application(map: Map<'_>, faults: &mut Faults) -> Option<Applicati
     let command = map.require("command", faults).and_then(|node| command(node, faults));
     let (env, case_env, upstreams) = surroundings(map, faults);
     let output = map.get("output").and_then(|node| output(node, false, faults)).unwrap_or_default();
-    Some(Application { command: command?, stdin: map.text("stdin", faults), output, env, case_env, upstreams })
+    Some(Application {
+        command: command?,
+        stdin: map.text("stdin", faults),
+        output,
+        timeout: timeout(map, faults),
+        env,
+        case_env,
+        upstreams,
+    })
 }
 
 pub(super) fn service(map: Map<'_>, faults: &mut Faults) -> Option<Service> {
@@ -98,7 +112,11 @@ pub(super) fn service(map: Map<'_>, faults: &mut Faults) -> Option<Service> {
     let http = map.require("http", faults).and_then(|node| http(node, faults));
     let instances = map.get("instances").and_then(|node| node.as_whole(1, 64, faults)).unwrap_or(1);
     let (env, case_env, upstreams) = surroundings(map, faults);
-    Some(Service { start: start?, ready, http: http?, instances, env, case_env, upstreams })
+    Some(Service { start: start?, ready, http: http?, instances, timeout: timeout(map, faults), env, case_env, upstreams })
+}
+
+fn timeout(map: Map<'_>, faults: &mut Faults) -> Duration {
+    map.get("timeout").and_then(|node| node.as_seconds(faults)).unwrap_or(limit::APPLICATION)
 }
 
 type Surroundings = (Vec<(Spanned<String>, String)>, Vec<Spanned<String>>, Vec<UpstreamAddress>);

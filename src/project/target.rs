@@ -110,12 +110,12 @@ const SHAPES: [Shape; 4] = [
     Shape {
         name: "an application target",
         telling: &["command"],
-        keys: &["command", "stdin", "output", "env", "case_env", "upstreams", "snapshot", "expect"],
+        keys: &["command", "stdin", "output", "timeout", "env", "case_env", "upstreams", "snapshot", "expect"],
     },
     Shape {
         name: "a service target",
         telling: &["start", "http"],
-        keys: &["start", "ready", "http", "instances", "env", "case_env", "upstreams", "snapshot", "expect"],
+        keys: &["start", "ready", "http", "instances", "timeout", "env", "case_env", "upstreams", "snapshot", "expect"],
     },
     Shape { name: "a traces target", telling: &["traces"], keys: &["traces", "wire", "snapshot", "expect"] },
 ];

@@ -43,7 +43,8 @@ pub(super) fn of(request: &Request, signals: &Signals) -> &'static str {
 /// What the application says of itself, in relapse's words.
 pub(super) fn told(trace: &Trace) -> Option<&'static str> {
     let nodes = trace.root.into_iter().chain(0..trace.nodes.len());
-    let word = nodes.filter_map(|index| trace.nodes[index].text("outcome")).next()?.to_lowercase();
+    let mut told = trace.stated.as_deref().into_iter().chain(nodes.filter_map(|index| trace.nodes[index].text("outcome")));
+    let word = told.next()?.to_lowercase();
     Some(match word.as_str() {
         "success" | "answered" | "ok" | "completed" | "done" | "resolved" => "success",
         "error" | "failed" | "failure" | "exception" => "error",
