@@ -1,6 +1,7 @@
 //! A replay: a case run on a target, and what was observed.
 
 mod acceptance;
+mod application;
 mod conversation;
 mod schedule;
 mod traces;
@@ -9,11 +10,12 @@ use crate::assessment::{Examiner, Source, Standard};
 use crate::case::Case;
 use crate::disk::Root;
 use crate::egress::Egress;
-use crate::fault::{Fault, Faults};
+use crate::fault::Faults;
 use crate::project::{Project, Target, TargetKind};
 use crate::recording::{Answers, Matcher, Mode};
 use crate::redact::Redactor;
 use crate::verdict::{CaseReport, Doubt};
+use application::Observed;
 use std::collections::BTreeMap;
 
 /// What every replay of one run shares.
@@ -48,6 +50,8 @@ pub struct Assignment<'a> {
 enum Ready {
     Prompt(Box<conversation::Speaker>),
     Traces(Box<traces::Pool>),
+    Application(Box<application::Launcher>),
+    Service(Box<application::Host>),
 }
 
 /// Why a trial came to nothing that could be judged.
@@ -70,6 +74,7 @@ pub fn replay(stage: Stage<'_>, assignments: &[Assignment<'_>]) -> Result<Vec<Ca
             }
         }
     });
+    runtime.block_on(close_all(&ready));
     let mut faults = Faults::new();
     let reports = results.into_iter().filter_map(|result| faults.take(result).flatten()).collect();
     faults.into_result(reports)
@@ -85,17 +90,21 @@ async fn prepare_all<'a>(stage: Stage<'_>, assignments: &[Assignment<'a>]) -> Re
     faults.into_result(ready)
 }
 
+/// Ends what was started for all cases.
+async fn close_all(ready: &BTreeMap<&str, Ready>) {
+    for ready in ready.values() {
+        if let Ready::Service(host) = ready {
+            host.close().await;
+        }
+    }
+}
+
 async fn prepare(stage: Stage<'_>, target: &Target) -> Result<Ready, Faults> {
     match &target.kind {
         TargetKind::Prompt(prompt) => Ok(Ready::Prompt(Box::new(conversation::Speaker::new(stage, target, prompt)?))),
         TargetKind::Traces(traces) => Ok(Ready::Traces(Box::new(traces::Pool::read(stage, target, traces)?))),
-        TargetKind::Application(_) | TargetKind::Service(_) => {
-            let fault = Fault::new(format!("target `{}` starts an application, which this version does not do yet", target.name));
-            Err(fault
-                .at(target.place.clone())
-                .help("name other targets with --target, or use a `traces:` target with what your tests export")
-                .into())
-        }
+        TargetKind::Application(command) => Ok(Ready::Application(Box::new(application::Launcher::new(target, command).await?))),
+        TargetKind::Service(service) => Ok(Ready::Service(Box::new(application::Host::new(target, service).await?))),
     }
 }
 
@@ -138,6 +147,39 @@ async fn run(stage: Stage<'_>, ready: &Ready, assignment: Assignment<'_>) -> Res
             }
             trials.close()
         }
+        Ready::Application(launcher) => {
+            run_program(stage, &examiner, assignment, |trial| launcher.run(stage, assignment.case, trial)).await?
+        }
+        Ready::Service(host) => {
+            run_program(stage, &examiner, assignment, |trial| host.run(stage, assignment.case, trial)).await?
+        }
     };
     Ok(Some(acceptance.settle(assignment, report)))
+}
+
+/// The report of a case on a program of the user's: as many runs as its tests need.
+async fn run_program<F>(
+    stage: Stage<'_>,
+    examiner: &Examiner<'_>,
+    assignment: Assignment<'_>,
+    run: impl Fn(u32) -> F,
+) -> Result<CaseReport, Faults>
+where
+    F: Future<Output = Result<Result<Observed, Undecided>, Faults>>,
+{
+    let mut trials = examiner.trials(&assignment.target.name, Source::Recorded(1), stage.standard);
+    let mut notes: Vec<String> = Vec::new();
+    while let Some(trial) = trials.next() {
+        match run(trial).await? {
+            Ok(observed) => {
+                trials.take(&observed.request);
+                let new = observed.notes.into_iter().filter(|note| !notes.contains(note)).collect::<Vec<_>>();
+                notes.extend(new);
+            }
+            Err((doubt, detail)) => trials.stop(doubt, detail),
+        }
+    }
+    let mut report = trials.close();
+    report.notes.extend(notes);
+    Ok(report)
 }

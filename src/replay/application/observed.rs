@@ -1,0 +1,179 @@
+//! What was observed of a run: telemetry, wire, answer and end, joined to one request or to the reason why not.
+
+use super::surroundings::Thread;
+use crate::application::{self, Captured, Ended, Exit, Said};
+use crate::case::{Case, Side};
+use crate::fault::Faults;
+use crate::inert;
+use crate::limit;
+use crate::normalise;
+use crate::otlp::{LogRecord, Span};
+use crate::project::Output;
+use crate::proxy::Witness;
+use crate::receiver::Delivery;
+use crate::replay::{Stage, Undecided};
+use crate::request::{Hidden, Request, micro};
+use crate::verdict::Doubt;
+use crate::wire::Exchange;
+
+/// What a run left behind.
+pub(super) struct Run {
+    /// The telemetry.
+    pub(super) delivery: Delivery,
+    /// What went over the wire.
+    pub(super) witness: Witness,
+    /// Hosts that were asked for besides the target's servers.
+    pub(super) strays: Vec<String>,
+    /// The trace that the run was asked to be part of, where other runs share the receiver.
+    pub(super) thread: Option<Thread>,
+}
+
+/// A run that can be judged, and what a reader should know of it.
+pub(in crate::replay) struct Observed {
+    pub(in crate::replay) request: Request,
+    pub(in crate::replay) notes: Vec<String>,
+}
+
+impl Run {
+    /// What came of a process that ran for one case.
+    pub(super) fn of_process(
+        self,
+        ended: &Ended,
+        output: &Output,
+        stage: Stage<'_>,
+        case: &Case,
+    ) -> Result<Result<Observed, Undecided>, Faults> {
+        let failed = |why: String| Ok(Err((Doubt::Infrastructure, with_output(&why, ended))));
+        if matches!(ended.exit, Exit::Deadline | Exit::Signal(_)) {
+            return failed(format!("the application {}", ended.exit));
+        }
+        if ended.left_behind {
+            return failed("the application ended, but processes that it had started did not; they were ended".into());
+        }
+        let has_failed = ended.exit != Exit::Code(0);
+        let held = ended.held_open.then(|| "a process outside the application's group still held its output; it was left alone".to_owned());
+        match application::read(output, &ended.stdout.text()) {
+            Ok(said) => self.of_answer(said, has_failed, held, stage, case),
+            Err(why) => failed(format!("the application {}, and its answer cannot be read: {why}", ended.exit)),
+        }
+    }
+
+    /// Joins an answer with what was seen of it; a failure that says what it is, is an answer too.
+    pub(super) fn of_answer(
+        self,
+        said: Said,
+        has_failed: bool,
+        note: Option<String>,
+        stage: Stage<'_>,
+        case: &Case,
+    ) -> Result<Result<Observed, Undecided>, Faults> {
+        let Self { delivery, witness, strays, thread } = self;
+        let mut notes: Vec<String> = note.into_iter().chain(strays.iter().map(|host| stray(host))).collect();
+        witness.faults.into_result(())?;
+        if !witness.misses.is_empty() {
+            let details: Vec<String> = witness.misses.iter().map(|missed| format!("request {}: {}", missed.seq, missed.detail)).collect();
+            return Ok(Err((Doubt::NeedsRecording, details.join("\n"))));
+        }
+        if witness.exchanges.is_empty() && expects_requests(case) {
+            return Ok(Err((Doubt::Infrastructure, unreached(&strays, &said))));
+        }
+        notes.extend(witness.refused.iter().map(|why| format!("a request was refused: {}", inert::one_line(why))));
+        notes.extend(witness.unmet.iter().map(|place| format!("condition {} of the case met no request", place + 1)));
+        notes.extend(arrivals(&delivery));
+        let outcome = if has_failed { Some("error".to_owned()) } else { said.outcome };
+        let request = join(delivery, witness.exchanges, thread.as_ref(), (said.answer, outcome), stage);
+        notes.extend(request.hidden.iter().map(silence));
+        Ok(Ok(Observed { request, notes }))
+    }
+}
+
+/// Whether the incident or a healthy request spoke to a model, as nearly every case does.
+fn expects_requests(case: &Case) -> bool {
+    let calls = |side: &Side| side.signals().read("calls.model").number();
+    let known: Vec<f64> = [Some(&case.incident), case.healthy.as_ref()].into_iter().flatten().filter_map(calls).collect();
+    known.is_empty() || known.iter().any(|calls| *calls > 0.0)
+}
+
+fn unreached(strays: &[String], said: &Said) -> String {
+    let hosts: Vec<String> = strays.iter().map(|host| inert::one_line(host)).collect();
+    let instead = match hosts.as_slice() {
+        [] => "does its client take its address from a variable under `upstreams`?".to_owned(),
+        hosts => format!("the application asked for {} past it: put these under `upstreams`", hosts.join(", ")),
+    };
+    format!("no request reached the proxy; {instead}\nthe application said: {}", inert::clip(&said.answer, limit::SHOWN_BYTES))
+}
+
+fn stray(host: &str) -> String {
+    format!("the application asked for {} past the proxy, and was refused: put it under `upstreams`", inert::one_line(host))
+}
+
+/// The findings about what arrived, or did not.
+fn arrivals(delivery: &Delivery) -> Vec<String> {
+    let nothing = delivery.is_empty().then(|| "no telemetry arrived: not one span and not one log record".to_owned());
+    let refusals = delivery.refusals.iter().map(|(refusal, times)| {
+        let often = if *times > 1 { format!(" ({times} times)") } else { String::new() };
+        format!("{}{often}: {}", inert::one_line(&refusal.to_string()), refusal.help())
+    });
+    nothing.into_iter().chain(refusals).collect()
+}
+
+/// What the telemetry does not tell though the wire knows it.
+fn silence(hidden: &Hidden) -> String {
+    format!("hidden: the telemetry does not tell `{}`; on the wire it is {}", hidden.field, inert::clip(&hidden.wire.to_string(), 80))
+}
+
+/// One request of all that was seen.
+fn join(
+    delivery: Delivery,
+    mut exchanges: Vec<Exchange>,
+    thread: Option<&Thread>,
+    (answer, outcome): (String, Option<String>),
+    stage: Stage<'_>,
+) -> Request {
+    let (spans, logs) = match thread {
+        Some(thread) => of_thread(delivery.spans, delivery.logs, thread),
+        None => (delivery.spans, delivery.logs),
+    };
+    let mut trace = normalise::request(spans, &logs, stage.standard.mapping);
+    trace.answer = Some(answer);
+    trace.stated = outcome;
+    // Answers were played, not waited for: when they were asked says nothing about how long they took.
+    exchanges.iter_mut().for_each(|exchange| exchange.at = None);
+    let mut request = Request::new(Some(trace), exchanges, stage.standard.mapping);
+    set_recorded_times(&mut request);
+    request
+}
+
+/// What belongs to a trace, where any of it does: an application that does not take part in traces has its own.
+fn of_thread(spans: Vec<Span>, logs: Vec<LogRecord>, thread: &Thread) -> (Vec<Span>, Vec<LogRecord>) {
+    if !spans.iter().any(|span| span.trace_id == thread.trace_id) {
+        return (spans, logs);
+    }
+    let linked = |span: &Span| span.links.iter().any(|link| link.trace_id == thread.trace_id);
+    let mut traces: Vec<String> = spans.iter().filter(|span| linked(span)).map(|span| span.trace_id.clone()).collect();
+    traces.push(thread.trace_id.clone());
+    let spans = spans.into_iter().filter(|span| traces.contains(&span.trace_id)).collect();
+    let logs = logs.into_iter().filter(|log| log.trace_id.as_ref().is_none_or(|id| traces.contains(id))).collect();
+    (spans, logs)
+}
+
+/// The times of a replay's model calls are the recorded ones, or those of its conditions; what the telemetry tells of them
+/// was measured in the replay, so that it says nothing wrong.
+fn set_recorded_times(request: &mut Request) {
+    request.contradictions.retain(|contradiction| contradiction.field != "latency.first_token");
+    let contradictions = request.wire.is_some().then_some(request.contradictions.len() as f64);
+    request.signals.set_number("contradictions", contradictions);
+    let Some(wire) = &request.wire else { return };
+    let model: Option<f64> = wire.calls.iter().map(|call| call.last().total).sum();
+    let retries = wire.wasted();
+    request.signals.set_number("latency.model", model.map(micro));
+    request.signals.set_number("latency.retries", retries.map(micro));
+}
+
+/// Why a run failed, with the last lines of what the application wrote.
+pub(super) fn with_output(why: &str, ended: &Ended) -> String {
+    let last = |output: &Captured| inert::clip(&output.last_lines(limit::OUTPUT_LINES), limit::SHOWN_VERBOSE_BYTES).into_owned();
+    let outputs = [("standard error", &ended.stderr), ("standard output", &ended.stdout)];
+    let written = outputs.into_iter().filter(|(_, output)| !output.is_blank());
+    written.fold(why.to_owned(), |text, (name, output)| format!("{text}\n{name}:\n{}", last(output)))
+}
