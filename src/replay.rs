@@ -15,6 +15,7 @@ use crate::project::{Project, Target, TargetKind};
 use crate::recording::{Answers, Matcher, Mode};
 use crate::redact::Redactor;
 use crate::verdict::{CaseReport, Doubt};
+use acceptance::Acceptance;
 use application::Observed;
 use std::collections::BTreeMap;
 
@@ -110,7 +111,7 @@ async fn prepare(stage: Stage<'_>, target: &Target) -> Result<Ready, Faults> {
 
 /// The report of one assignment; none when nothing in the case applies to the target.
 async fn run(stage: Stage<'_>, ready: &Ready, assignment: Assignment<'_>) -> Result<Option<CaseReport>, Faults> {
-    let mut acceptance = acceptance::Acceptance::load(stage, assignment)?;
+    let mut acceptance = Acceptance::load(stage, assignment)?;
     let examiner = Examiner::new(stage.root, assignment.case)?.accepting(acceptance.signals());
     let target = &assignment.target.name;
     let report = match ready {
@@ -148,10 +149,10 @@ async fn run(stage: Stage<'_>, ready: &Ready, assignment: Assignment<'_>) -> Res
             trials.close()
         }
         Ready::Application(launcher) => {
-            run_program(stage, &examiner, assignment, |trial| launcher.run(stage, assignment.case, trial)).await?
+            run_program((stage, assignment), &examiner, &mut acceptance, |trial| launcher.run(stage, assignment.case, trial)).await?
         }
         Ready::Service(host) => {
-            run_program(stage, &examiner, assignment, |trial| host.run(stage, assignment.case, trial)).await?
+            run_program((stage, assignment), &examiner, &mut acceptance, |trial| host.run(stage, assignment.case, trial)).await?
         }
     };
     Ok(Some(acceptance.settle(assignment, report)))
@@ -159,9 +160,9 @@ async fn run(stage: Stage<'_>, ready: &Ready, assignment: Assignment<'_>) -> Res
 
 /// The report of a case on a program of the user's: as many runs as its tests need.
 async fn run_program<F>(
-    stage: Stage<'_>,
+    (stage, assignment): (Stage<'_>, Assignment<'_>),
     examiner: &Examiner<'_>,
-    assignment: Assignment<'_>,
+    acceptance: &mut Acceptance,
     run: impl Fn(u32) -> F,
 ) -> Result<CaseReport, Faults>
 where
@@ -172,6 +173,7 @@ where
     while let Some(trial) = trials.next() {
         match run(trial).await? {
             Ok(observed) => {
+                acceptance.see(stage, &observed.request);
                 trials.take(&observed.request);
                 let new = observed.notes.into_iter().filter(|note| !notes.contains(note)).collect::<Vec<_>>();
                 notes.extend(new);

@@ -9,7 +9,7 @@ use crate::limit;
 use crate::normalise;
 use crate::otlp::{LogRecord, Span};
 use crate::project::Output;
-use crate::proxy::Witness;
+use crate::proxy::{Missed, Witness};
 use crate::receiver::Delivery;
 use crate::replay::{Stage, Undecided};
 use crate::request::{Hidden, Request, micro};
@@ -71,8 +71,7 @@ impl Run {
         let mut notes: Vec<String> = note.into_iter().chain(strays.iter().map(|host| stray(host))).collect();
         witness.faults.into_result(())?;
         if !witness.misses.is_empty() {
-            let details: Vec<String> = witness.misses.iter().map(|missed| format!("request {}: {}", missed.seq, missed.detail)).collect();
-            return Ok(Err((Doubt::NeedsRecording, details.join("\n"))));
+            return Ok(Err((Doubt::NeedsRecording, unanswered(&witness.misses))));
         }
         if witness.exchanges.is_empty() && expects_requests(case) {
             return Ok(Err((Doubt::Infrastructure, unreached(&strays, &said))));
@@ -85,6 +84,21 @@ impl Run {
         notes.extend(request.hidden.iter().map(silence));
         Ok(Ok(Observed { request, notes }))
     }
+}
+
+/// What nothing answers; a request that was tried again is told once.
+fn unanswered(misses: &[Missed]) -> String {
+    let mut details: Vec<(&str, Vec<String>)> = Vec::new();
+    for missed in misses {
+        match details.iter_mut().find(|(detail, _)| *detail == missed.detail) {
+            Some((_, places)) => places.push(missed.seq.to_string()),
+            None => details.push((&missed.detail, vec![missed.seq.to_string()])),
+        }
+    }
+    let line = |(detail, places): &(&str, Vec<String>)| {
+        format!("request{} {}: {detail}", if places.len() > 1 { "s" } else { "" }, places.join(", "))
+    };
+    details.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Whether the incident or a healthy request spoke to a model, as nearly every case does.

@@ -34,7 +34,8 @@ impl Surroundings {
         let matcher = Matcher { matching: &stage.project.matching, redactor: stage.redactor };
         let answers = Answers::open(stage.root, case, &self.target, matcher)?;
         let conditions = Conditions::of(stage.root, case)?;
-        let session = Session { upstreams: self.upstreams.clone(), conditions, trial: Some(trial), memory: Box::new(answers) };
+        let session =
+            Session { upstreams: self.upstreams.clone(), conditions, trial: Some(trial), memory: Box::new(answers), egress: None };
         self.proxy.open(session)
     }
 
