@@ -236,6 +236,13 @@ fn has_percent_escape(written: &str) -> bool {
     written.as_bytes().windows(3).any(|window| window[0] == b'%' && window[1].is_ascii_hexdigit() && window[2].is_ascii_hexdigit())
 }
 
+/// A regular file that a person named on the command line, to be read as a stream.
+pub fn open_file(path: &Utf8Path) -> Result<File, Fault> {
+    let file = open(&canonical(path, path)?).map_err(|error| unreadable(path, &error))?;
+    require_file(&file, path)?;
+    Ok(file)
+}
+
 /// The bytes of a regular file that a person named on the command line, at most `cap` of them.
 pub fn read_bytes(path: &Utf8Path, cap: u64) -> Result<Vec<u8>, Fault> {
     let file = open(&canonical(path, path)?).map_err(|error| unreadable(path, &error))?;
@@ -310,11 +317,16 @@ fn is_still(_file: &File, resolved: &Utf8Path) -> bool {
     resolved.canonicalize_utf8().is_ok_and(|again| again == resolved)
 }
 
-fn read(file: File, path: &Utf8Path, cap: u64) -> Result<Vec<u8>, Fault> {
+fn require_file(file: &File, path: &Utf8Path) -> Result<Metadata, Fault> {
     let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
     if !metadata.is_file() {
         return Err(Fault::new(format!("{} is {}, not a file", shown(path), kind(&metadata))).help("name a regular file"));
     }
+    Ok(metadata)
+}
+
+fn read(file: File, path: &Utf8Path, cap: u64) -> Result<Vec<u8>, Fault> {
+    let metadata = require_file(&file, path)?;
     let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(cap)).unwrap_or(0));
     let count =
         if metadata.len() > cap { metadata.len() } else { fill(file, &mut bytes, cap).map_err(|error| unreadable(path, &error))? };

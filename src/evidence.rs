@@ -1,9 +1,14 @@
 //! Evidence: files of telemetry and wire, read and joined into requests.
 
+mod open;
+mod stream;
+
+pub use stream::{stream, stream_files};
+
 use crate::fault::{Fault, Faults};
 use crate::mapping::Mapping;
 use crate::normalise;
-use crate::otlp::{self, LogRecord, Span};
+use crate::otlp::{self, LogRecord, Reading, Span};
 use crate::request::Request;
 use crate::trace::Trace;
 use crate::vendor;
@@ -33,13 +38,9 @@ impl Evidence {
             if !reading.is_otlp && self.take_export(bytes, file)? {
                 return Ok(());
             }
-            let why = reading.diagnostics.first().map_or_else(|| "not one span or log record".to_string(), ToString::to_string);
-            return Err(Fault::new(format!("no telemetry: {why}")).in_file(file).help(vendor::expected()));
+            return Err(nothing_in(reading).in_file(file));
         }
-        self.diagnostics.extend(reading.diagnostics.iter().map(|diagnostic| format!("{file}: {diagnostic}")));
-        if reading.more_diagnostics > 0 {
-            self.diagnostics.push(format!("{file}: and {} more", reading.more_diagnostics));
-        }
+        self.diagnostics.extend(odd(reading, file));
         self.spans.extend(telemetry.spans);
         self.logs.extend(telemetry.logs);
         Ok(())
@@ -77,6 +78,18 @@ impl Evidence {
         let shares = share(&traces, self.exchanges);
         traces.into_iter().zip(shares).map(|(trace, exchanges)| Request::new(Some(trace), exchanges, mapping)).collect()
     }
+}
+
+/// The fault of a file that holds no telemetry.
+fn nothing_in(reading: &Reading) -> Fault {
+    let why = reading.diagnostics.first().map_or_else(|| "not one span or log record".to_string(), ToString::to_string);
+    Fault::new(format!("no telemetry: {why}")).help(vendor::expected())
+}
+
+/// What was odd about a file, with its name.
+fn odd(reading: &Reading, file: &str) -> Vec<String> {
+    let more = (reading.more_diagnostics > 0).then(|| format!("{file}: and {} more", reading.more_diagnostics));
+    reading.diagnostics.iter().map(|diagnostic| format!("{file}: {diagnostic}")).chain(more).collect()
 }
 
 /// The exchanges of each trace: all of them for a single one; else by response id, `traceparent`, the user's question, and time.

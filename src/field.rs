@@ -161,7 +161,7 @@ pub enum State {
         /// The span that carries it; none for a resource or a log record without a span.
         span: Option<String>,
         /// The key under which it was found.
-        key: String,
+        key: Arc<str>,
     },
     /// It does not.
     Absent {

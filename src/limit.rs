@@ -22,6 +22,10 @@ pub const TRACE_SPANS: usize = 500_000;
 pub const LINE_BYTES: usize = 64 << 20;
 /// Bytes that one compressed file expands to when it is read as a stream; a plain file may be of any size.
 pub const EXPANDED_BYTES: u64 = 16 << 30;
+/// Bytes of telemetry after which a trace is complete if nothing more came of it and its root did.
+pub const QUIET_BYTES: u64 = 4 << 20;
+/// Bytes of telemetry in open traces beyond which the oldest are told unfinished.
+pub const OPEN_BYTES: u64 = 256 << 20;
 /// Values (attributes, events, links and members of lists) of one trace file held in memory, or of one batch of a stream.
 pub const TRACE_VALUES: usize = 4_000_000;
 /// Diagnostics of one file that are kept; the rest are counted.
@@ -110,6 +114,8 @@ pub const ALL: &[(&str, u64, &str)] = &[
     ("line of a JSON-lines file", LINE_BYTES as u64, "bytes"),
     ("values of a trace file", TRACE_VALUES as u64, "values"),
     ("compressed file as a stream, decompressed", EXPANDED_BYTES, "bytes"),
+    ("telemetry without a trace after which it is complete", QUIET_BYTES, "bytes"),
+    ("telemetry in open traces", OPEN_BYTES, "bytes"),
     ("diagnostics kept of one file", DIAGNOSTICS as u64, "diagnostics"),
     ("attribute value", ATTRIBUTE_BYTES as u64, "bytes"),
     ("attribute nesting", ATTRIBUTE_DEPTH as u64, "levels"),

@@ -481,16 +481,17 @@ const SERVER: u8 = 2;
 
 /// What a span is, by the order of evidence; of two equal keys the last counts.
 pub fn kind(span: &Span) -> Kind {
-    let mut values: Vec<(usize, &AnyValue)> = Vec::new();
+    let mut best: Option<(usize, Kind)> = None;
     for (key, value) in span.attributes.iter().rev() {
         for place in KINDS.get(key.as_str()).into_iter().flatten() {
-            values.push((*place, value));
+            let rule = &FILE.kinds[*place];
+            let counts = best.is_none_or(|(held, _)| *place < held) && !(rule.client && span.kind == SERVER);
+            if counts && let Some(kind) = rule.kind(value) {
+                best = Some((*place, kind));
+            }
         }
     }
-    values.sort_by_key(|(place, _)| *place);
-    values.dedup_by_key(|(place, _)| *place);
-    let mut rules = values.into_iter().map(|(place, value)| (&FILE.kinds[place], value));
-    rules.find_map(|(rule, value)| rule.kind(value).filter(|_| !rule.client || span.kind != SERVER)).unwrap_or(Kind::Other)
+    best.map_or(Kind::Other, |(_, kind)| kind)
 }
 
 impl KindRule {
@@ -498,9 +499,14 @@ impl KindRule {
         if self.any.is_some() {
             return self.any;
         }
-        let word = text(value)?.trim_matches('"').to_lowercase();
+        let word = value.as_text()?.trim_matches('"');
+        // As a rule the word is in lower case already.
+        self.of_word(word).or_else(|| self.of_word(&word.to_lowercase()))
+    }
+
+    fn of_word(&self, word: &str) -> Option<Kind> {
         let by_end = || self.ends.iter().find(|(end, _)| word.ends_with(end.as_str())).map(|(_, kind)| *kind);
-        self.is.get(&word).copied().or_else(by_end)
+        self.is.get(word).copied().or_else(by_end)
     }
 }
 

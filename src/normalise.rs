@@ -44,8 +44,8 @@ fn build(spans: &[&Span], logs: &[&LogRecord], mapping: &Mapping) -> Trace {
     parents::link(&mut trace, spans);
     trace.root = parents::root(&trace);
     trace.id = trace.root_node().or(trace.nodes.first()).map(|node| node.trace_id.clone()).unwrap_or_default();
-    trace.conventions =
-        trace.nodes.iter().filter_map(|node| node.convention).map(str::to_string).collect::<BTreeSet<_>>().into_iter().collect();
+    let conventions: BTreeSet<&str> = trace.nodes.iter().filter_map(|node| node.convention).collect();
+    trace.conventions = conventions.into_iter().map(str::to_string).collect();
     collect_calls(&mut trace, spans);
     record::join(&mut trace, logs);
     enrich::fields(&mut trace);

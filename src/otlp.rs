@@ -38,6 +38,8 @@ pub struct Batch {
     pub spans: Vec<Span>,
     /// Log records in the order of export.
     pub logs: Vec<LogRecord>,
+    /// Bytes of the line, document or message.
+    pub bytes: usize,
     /// The line on which it begins, or the number of the message, from 1; 0 when the file is one protobuf message.
     pub line: usize,
 }
@@ -75,6 +77,11 @@ pub fn read(reader: impl Read, sink: &mut impl FnMut(Batch)) -> Result<Reading, 
 /// When a compressed stream is broken, or when the file is beyond `cap` bytes.
 pub fn text(reader: impl Read, cap: u64) -> Result<String, Fault> {
     reader::text(reader, cap).map_err(|error| source::fault(&error))
+}
+
+/// Whether a stream begins with log records rather than with spans; JSON only, as protobuf does not say so early.
+pub fn begins_with_logs(reader: impl Read) -> bool {
+    reader::begins_with_logs(reader).unwrap_or(false)
 }
 
 /// JSON that a strict parser refuses whole, repaired: lone surrogates, bare control characters, `NaN`; nothing when there is

@@ -4,6 +4,7 @@ use crate::field::{self, On, State, When};
 use crate::mapping::{self, Findings, Kind, Mapping};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// One span, classified, with what it carries.
 #[derive(Debug, Clone)]
@@ -332,7 +333,7 @@ impl Trace {
             return state;
         }
         if let Some((value, key)) = self.beside.get(field) {
-            return State::Present { value: value.clone(), span: None, key: key.clone() };
+            return State::Present { value: value.clone(), span: None, key: key.as_str().into() };
         }
         self.lacking(field, None, mapping)
     }
@@ -352,7 +353,7 @@ impl Trace {
     fn present_on(&self, field: &str, index: usize) -> Option<State> {
         let node = self.nodes.get(index)?;
         let found = node.findings.get(field)?;
-        Some(State::Present { value: found.value.clone(), span: Some(node.span_id.clone()), key: found.key.to_string() })
+        Some(State::Present { value: found.value.clone(), span: Some(node.span_id.clone()), key: Arc::clone(&found.key) })
     }
 
     /// Absent, or indeterminate with the reason; `node` narrows it to one span.

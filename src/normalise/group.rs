@@ -2,34 +2,44 @@
 
 use crate::mapping::Mapping;
 use crate::otlp::{LogRecord, Span};
+use foldhash::fast::RandomState;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// The spans without those that were sent twice; of two versions the later, fuller one is kept.
 pub(super) fn without_duplicates(spans: Vec<Span>) -> (Vec<Span>, Vec<String>) {
-    let mut kept: Vec<Span> = Vec::with_capacity(spans.len());
-    let mut by_id: HashMap<(String, String), usize> = HashMap::new();
     let mut diagnostics = Vec::new();
-    for span in spans {
-        match by_id.get(&(span.trace_id.clone(), span.span_id.clone())) {
-            Some(index) if kept[*index] == span => {}
-            Some(index) => {
+    let mut kept: Vec<Option<Span>> = Vec::with_capacity(spans.len());
+    for (span, first) in spans_with_first(spans) {
+        if let Some(older) = first.and_then(|first| kept[first].as_mut()) {
+            if *older != span {
                 diagnostics.push(format!("span {}: sent twice with different content; the fuller one is kept", span.span_id));
-                let older = &kept[*index];
                 if (span.end_ns, span.attributes.len()) > (older.end_ns, older.attributes.len()) {
-                    kept[*index] = span;
+                    *older = span;
                 }
             }
-            None => {
-                by_id.insert((span.trace_id.clone(), span.span_id.clone()), kept.len());
-                kept.push(span);
-            }
+            kept.push(None);
+        } else {
+            kept.push(Some(span));
         }
     }
-    (kept, diagnostics)
+    (kept.into_iter().flatten().collect(), diagnostics)
+}
+
+/// Every span with the place of the first one of its ids, where that is another one.
+fn spans_with_first(spans: Vec<Span>) -> impl Iterator<Item = (Span, Option<usize>)> {
+    let mut by_id: HashMap<(&str, &str), usize, RandomState> = HashMap::with_capacity_and_hasher(spans.len(), RandomState::default());
+    let mut firsts = Vec::with_capacity(spans.len());
+    for (place, span) in spans.iter().enumerate() {
+        firsts.push(*by_id.entry((&span.trace_id, &span.span_id)).or_insert(place));
+    }
+    spans.into_iter().zip(firsts).enumerate().map(|(place, (span, first))| (span, Some(first).filter(|first| *first != place)))
 }
 
 /// Sets of spans, each one request: traces, joined by links and by one request id.
 pub(super) fn by_request<'a>(spans: &'a [Span], mapping: &Mapping) -> Vec<Vec<&'a Span>> {
+    if spans.windows(2).all(|pair| pair[0].trace_id == pair[1].trace_id) {
+        return by_server_root(spans.iter().collect()).into_iter().map(sorted).collect();
+    }
     let mut groups = Groups::default();
     let mut by_request_id: HashMap<String, &str> = HashMap::new();
     let known: HashSet<&str> = spans.iter().map(|span| span.trace_id.as_str()).collect();
@@ -61,11 +71,17 @@ pub(super) fn sorted(mut members: Vec<&Span>) -> Vec<&Span> {
     members
 }
 
+/// The kind of a span that answers a request.
+const SERVER: u8 = 2;
+
 /// A caller's trace may hold several requests to one server: each server span without a parent here is a request of its own.
 fn by_server_root(members: Vec<&Span>) -> Vec<Vec<&Span>> {
+    if members.iter().filter(|span| span.kind == SERVER).count() < 2 {
+        return if members.is_empty() { Vec::new() } else { vec![members] };
+    }
     let by_id: HashMap<&str, usize> = members.iter().enumerate().map(|(index, span)| (span.span_id.as_str(), index)).collect();
     let parent = |index: usize| members[index].parent.as_deref().and_then(|parent| by_id.get(parent)).copied();
-    let servers: Vec<usize> = (0..members.len()).filter(|index| members[*index].kind == 2 && parent(*index).is_none()).collect();
+    let servers: Vec<usize> = (0..members.len()).filter(|index| members[*index].kind == SERVER && parent(*index).is_none()).collect();
     let Some(first) = servers.first().filter(|_| servers.len() > 1) else { return vec![members] };
     let mut split: BTreeMap<usize, Vec<&Span>> = servers.iter().map(|server| (*server, Vec::new())).collect();
     for (index, top) in tops(members.len(), parent).into_iter().enumerate() {
@@ -98,13 +114,16 @@ fn tops(count: usize, parent: impl Fn(usize) -> Option<usize>) -> Vec<usize> {
 
 /// The log records of each request: those of its spans; one without a known span goes to the first request of its trace.
 pub(super) fn logs<'a>(groups: &[Vec<&Span>], logs: &'a [LogRecord]) -> Vec<Vec<&'a LogRecord>> {
+    let mut shares: Vec<Vec<&LogRecord>> = vec![Vec::new(); groups.len()];
+    if logs.is_empty() {
+        return shares;
+    }
     let mut of_span: HashMap<(&str, &str), usize> = HashMap::new();
     let mut of_trace: HashMap<&str, usize> = HashMap::new();
     for (group, span) in groups.iter().enumerate().flat_map(|(group, members)| members.iter().map(move |span| (group, span))) {
         of_span.insert((&span.trace_id, &span.span_id), group);
         of_trace.entry(&span.trace_id).or_insert(group);
     }
-    let mut shares: Vec<Vec<&LogRecord>> = vec![Vec::new(); groups.len()];
     for log in logs {
         let Some(trace) = log.trace_id.as_deref() else { continue };
         let by_span = log.span_id.as_deref().and_then(|span| of_span.get(&(trace, span)));

@@ -3,11 +3,12 @@
 use crate::mapping::Kind;
 use crate::otlp::Span;
 use crate::trace::Trace;
+use foldhash::fast::RandomState;
 use std::collections::HashMap;
 
 /// Links every span to its parent, where it was exported; a link that leads back to its span is cut.
 pub(super) fn link(trace: &mut Trace, spans: &[&Span]) {
-    let by_id: HashMap<(&str, &str), usize> =
+    let by_id: HashMap<(&str, &str), usize, RandomState> =
         spans.iter().enumerate().map(|(index, span)| ((span.trace_id.as_str(), span.span_id.as_str()), index)).collect();
     for (index, span) in spans.iter().enumerate() {
         let Some(parent) = span.parent.as_deref() else { continue };

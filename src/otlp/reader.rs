@@ -157,6 +157,7 @@ impl Run<'_> {
     /// Decodes one text into the context's batch.
     fn decode(&mut self, bytes: &[u8]) -> Result<(), Broken> {
         self.context.batch.line = self.line;
+        self.context.batch.bytes = bytes.len();
         let result = json::decode(&mut self.context, bytes);
         self.otlp |= self.context.shape.otlp;
         result
@@ -259,6 +260,7 @@ impl Run<'_> {
 
     fn decode_protobuf(&mut self, bytes: Vec<u8>) -> Result<(), Stop> {
         self.context.batch.line = self.line;
+        self.context.batch.bytes = bytes.len();
         if let Err(error) = protobuf::decode(&mut self.context, Bytes::from(bytes)) {
             self.context.error(format_args!("not OTLP protobuf: {error}"));
         }
@@ -377,6 +379,15 @@ pub(super) fn text(reader: impl Read, cap: u64) -> io::Result<String> {
     let mut bytes = Vec::new();
     read_up_to(&mut source.reader, cap, &mut bytes)?;
     Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+}
+
+/// Whether log records are named in the head of a text, and spans are not, or only later.
+pub(super) fn begins_with_logs(reader: impl Read) -> io::Result<bool> {
+    const HEAD: u64 = 64 << 10;
+    let mut head = Vec::new();
+    source::open(Box::new(reader), u64::MAX)?.reader.take(HEAD).read_to_end(&mut head)?;
+    let place = |key: &[u8]| memchr::memmem::find(&head, key).unwrap_or(usize::MAX);
+    Ok(place(b"\"resourceLogs\"") < place(b"\"resourceSpans\""))
 }
 
 /// Decompresses a message of its own; says what it is.

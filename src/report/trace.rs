@@ -37,6 +37,18 @@ pub fn json(requests: &[Request], diagnostics: &[String], out: &mut impl io::Wri
     writeln!(out, "{}", inert::json(&text))
 }
 
+/// Writes one of many requests that are not held together; `before` says how many came before it.
+pub fn json_item(request: &Request, before: usize, out: &mut impl io::Write) -> io::Result<()> {
+    let text = serde_json::to_string_pretty(&one(request, &[]))?;
+    let separator = if before == 0 { "{\"format\": 1, \"traces\": [\n" } else { ",\n" };
+    write!(out, "{separator}{}", inert::json(&text))
+}
+
+/// What ends the list that [`json_item`] wrote.
+pub fn json_end(count: usize) -> &'static str {
+    if count == 0 { "{\"format\": 1, \"traces\": []}\n" } else { "\n]}\n" }
+}
+
 fn one<'a>(request: &'a Request, diagnostics: &'a [String]) -> One<'a> {
     let trace = request.trace.as_ref();
     let own = trace.map(|trace| trace.diagnostics.as_slice()).unwrap_or_default();
@@ -63,7 +75,7 @@ fn contradiction(found: &Contradiction) -> Value {
 
 fn state(state: &State) -> Value {
     match state {
-        State::Present { value, span, key } => json!({"state": "present", "value": value, "span": span, "key": key}),
+        State::Present { value, span, key } => json!({"state": "present", "value": value, "span": span, "key": &**key}),
         State::Absent { looked, add } => {
             json!({"state": "absent", "looked": looked.iter().map(AsRef::as_ref).collect::<Vec<&str>>(), "add": add})
         }
