@@ -28,6 +28,8 @@ pub mod wire;
 
 pub mod egress;
 
+pub mod price;
+
 pub mod otlp;
 
 pub mod vendor;
@@ -67,6 +69,8 @@ pub mod application;
 pub mod case;
 
 pub mod provider;
+
+pub mod client;
 
 pub mod suite;
 

@@ -92,6 +92,20 @@ pub const STREAM_CUTS: usize = 10_000;
 pub const HEAD_BYTES: usize = 256 << 10;
 /// Seconds that exchanges still running get when a session of an application is over.
 pub const SETTLE_SECONDS: u64 = 2;
+/// Times that a request is tried again after what may be bad luck.
+pub const RETRIES: u32 = 2;
+/// Times that a request is tried again after a provider said that it is overrun.
+pub const OVERRUN_RETRIES: u32 = 8;
+/// Seconds that one wait for a provider takes at most.
+pub const WAIT_SECONDS: u64 = 120;
+/// Seconds that a run waits for providers, all in all.
+pub const WAIT_RUN_SECONDS: u64 = 300;
+/// Tokens that an answer may have, for a budget, where the request does not limit them.
+pub const OUTPUT_TOKENS: u64 = 4096;
+/// Seconds that a live tool may take.
+pub const TOOL_SECONDS: u64 = 60;
+/// Bytes that a live tool may print.
+pub const TOOL_BYTES: u64 = 1 << 20;
 /// Characters of a case id.
 pub const ID_CHARS: usize = 100;
 /// Bytes of a value that a terminal report shows before it is clipped.
@@ -148,6 +162,13 @@ pub const ALL: &[(&str, u64, &str)] = &[
     ("cuts kept of a stream", STREAM_CUTS as u64, "cuts"),
     ("line and headers of a request to the proxy", HEAD_BYTES as u64, "bytes"),
     ("wait for exchanges of a session that is over", SETTLE_SECONDS, "seconds"),
+    ("further tries of a request", RETRIES as u64, "requests"),
+    ("further tries of a request that overran a provider", OVERRUN_RETRIES as u64, "requests"),
+    ("one wait for a provider", WAIT_SECONDS, "seconds"),
+    ("all waits of a run", WAIT_RUN_SECONDS, "seconds"),
+    ("answer in a budget, where nothing limits it", OUTPUT_TOKENS, "tokens"),
+    ("answer of a live tool", TOOL_BYTES, "bytes"),
+    ("wait for a live tool", TOOL_SECONDS, "seconds"),
     ("case id", ID_CHARS as u64, "characters"),
     ("value shown on a terminal", SHOWN_BYTES as u64, "bytes"),
     ("difference shown on a terminal", SHOWN_DIFFERENCE as u64, "lines"),

@@ -1,8 +1,11 @@
 //! A provider's API: how a conversation becomes a request body.
 
 mod anthropic;
+mod endpoint;
 mod openai_chat;
 mod openai_responses;
+
+pub use endpoint::{Endpoint, Environment, key_variables};
 
 use crate::project::Api;
 use crate::trace::Message;
@@ -23,6 +26,22 @@ pub fn body(api: Api, conversation: &Conversation) -> Value {
         Api::OpenAi => openai_chat::body(conversation),
         Api::OpenAiResponses => openai_responses::body(conversation),
         Api::Anthropic => anthropic::body(conversation),
+    }
+}
+
+/// Puts a target's parameters over the defaults; `null` takes a default out, for servers that refuse it.
+fn set_params(body: &mut Value, params: &Map<String, Value>) {
+    let Some(body) = body.as_object_mut() else { return };
+    for (name, value) in params {
+        if value.is_null() {
+            body.shift_remove(name);
+        } else {
+            body.insert(name.clone(), value.clone());
+        }
+    }
+    // A request that does not stream has no options of a stream.
+    if body.get("stream") != Some(&Value::Bool(true)) && !params.contains_key("stream_options") {
+        body.shift_remove("stream_options");
     }
 }
 

@@ -5,6 +5,7 @@ use crate::fault::{Fault, Faults, suggest};
 use crate::field;
 use crate::limit;
 use crate::postmortem::{check_variable, field_name};
+use crate::price::Price;
 use crate::yaml::{Date, Map, Node, Once, Spanned, Yaml, quote};
 use regex::{Regex, RegexBuilder};
 
@@ -50,7 +51,7 @@ impl Model {
 }
 
 /// A provider besides the built-in ones.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Provider {
     /// Its name.
     pub name: Spanned<String>,
@@ -60,6 +61,8 @@ pub struct Provider {
     pub base_url: Spanned<String>,
     /// The variable of the environment that holds its key; none for a server without one.
     pub key: Option<Spanned<String>>,
+    /// What its tokens cost, where the project says so.
+    pub price: Option<Price>,
 }
 
 /// Who judges answers.
@@ -148,6 +151,8 @@ pub enum ToolKind {
     Command(Vec<Spanned<String>>),
     /// A server that gets the arguments as JSON.
     Http(Spanned<String>),
+    /// The case's first result of that name, whatever the arguments are.
+    ByName,
 }
 
 /// Reads `provider/model`; a model may contain `/` itself.
@@ -170,11 +175,28 @@ pub(super) fn provider(name: Spanned<String>, node: &Node, faults: &mut Faults) 
         let message = format!("provider {} is built in or contains `/`", quote(&name.value));
         faults.push(Fault::new(message).at(name.place.clone()).help("choose another name"));
     }
-    let map = node.as_map(&["api", "base_url", "key"], faults)?;
+    let map = node.as_map(&["api", "base_url", "key", "price"], faults)?;
     let api = map.require("api", faults).and_then(|node| node.as_choice(&Api::ALL, faults));
     let base_url = map.require("base_url", faults).and_then(|node| base_url(node, faults));
     let key = map.get("key").and_then(|node| key(node, faults));
-    Some(Provider { name, api: api?, base_url: base_url?, key })
+    let price = map.get("price").and_then(|node| price(node, faults));
+    Some(Provider { name, api: api?, base_url: base_url?, key, price })
+}
+
+/// US dollars for a million tokens; what was cached costs what is not, unless something else is written.
+fn price(node: &Node, faults: &mut Faults) -> Option<Price> {
+    let map = node.as_map(&["input", "cached", "output"], faults)?;
+    let dollars = |node: &Node, faults: &mut Faults| {
+        let dollars = node.as_number(faults)?;
+        if dollars < 0.0 {
+            faults.push(node.fault(format!("expected a price from 0, found {dollars}")));
+        }
+        Some(dollars)
+    };
+    let input = map.require("input", faults).and_then(|node| dollars(node, faults));
+    let output = map.require("output", faults).and_then(|node| dollars(node, faults));
+    let cached = map.get("cached").and_then(|node| dollars(node, faults)).or(input);
+    Some(Price { input: input?, cached: cached?, output: output? })
 }
 
 fn base_url(node: &Node, faults: &mut Faults) -> Option<Spanned<String>> {
@@ -312,12 +334,13 @@ fn aliases(map: Map<'_>, faults: &mut Faults) -> Vec<(Spanned<String>, Vec<Spann
 }
 
 pub(super) fn tool(name: Spanned<String>, node: &Node, faults: &mut Faults) -> Option<Tool> {
-    let map = node.as_map(&["command", "http"], faults)?;
-    let kind = match (map.get("command"), map.get("http")) {
-        (Some(node), None) => command(node, faults).map(ToolKind::Command),
-        (None, Some(node)) => service::url(node, faults).map(ToolKind::Http),
+    let map = node.as_map(&["command", "http", "match"], faults)?;
+    let kind = match (map.get("command"), map.get("http"), map.get("match")) {
+        (Some(node), None, None) => command(node, faults).map(ToolKind::Command),
+        (None, Some(node), None) => service::url(node, faults).map(ToolKind::Http),
+        (None, None, Some(node)) => node.as_choice(&[("by-name", ())], faults).map(|()| ToolKind::ByName),
         _ => {
-            faults.push(node.fault("a tool has either a `command` or an `http` address"));
+            faults.push(node.fault("a tool has either a `command`, or an `http` address, or `match: by-name`"));
             None
         }
     };

@@ -1,6 +1,6 @@
 //! Anthropic Messages.
 
-use super::{Conversation, Tool};
+use super::{Conversation, Tool, set_params};
 use crate::trace::Message;
 use serde_json::{Value, json};
 
@@ -20,9 +20,7 @@ pub(super) fn body(conversation: &Conversation) -> Value {
     if !conversation.tools.is_empty() {
         body["tools"] = conversation.tools.iter().map(tool).collect();
     }
-    for (name, value) in &conversation.params {
-        body[name] = value.clone();
-    }
+    set_params(&mut body, &conversation.params);
     body
 }
 

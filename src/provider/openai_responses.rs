@@ -1,6 +1,6 @@
 //! OpenAI Responses.
 
-use super::{Conversation, Tool};
+use super::{Conversation, Tool, set_params};
 use crate::trace::Message;
 use serde_json::{Value, json};
 
@@ -18,10 +18,8 @@ pub(super) fn body(conversation: &Conversation) -> Value {
     if !conversation.tools.is_empty() {
         body["tools"] = conversation.tools.iter().map(tool).collect();
     }
-    for (name, value) in &conversation.params {
-        let name = if name == "max_tokens" { "max_output_tokens" } else { name };
-        body[name] = value.clone();
-    }
+    let renamed = |name: &String| if name == "max_tokens" { "max_output_tokens".to_string() } else { name.clone() };
+    set_params(&mut body, &conversation.params.iter().map(|(name, value)| (renamed(name), value.clone())).collect());
     body
 }
 

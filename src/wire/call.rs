@@ -202,6 +202,13 @@ impl Attempt {
         !self.failed() && self.finish.is_some() && self.end == Some(End::Complete)
     }
 
+    /// Whether it says something of the candidate: a whole answer, be it a refusal, or the block of a provider's filter.
+    ///
+    /// Everything else is the provider's or the network's failure, which no recording holds.
+    pub fn is_content(&self) -> bool {
+        self.finished() || (self.blocked() && self.end == Some(End::Complete))
+    }
+
     /// Whether the answer stops before its end: at the token limit, or because the stream ended without a finish reason.
     pub fn truncated(&self) -> bool {
         let begun = matches!(self.status, Some(status) if status < 400);
