@@ -326,7 +326,7 @@ fn next(report: &CaseReport) -> Option<String> {
         }
         Verdict::Regressed(_) => format!("relapse run {} --target {} --verbose", report.id, report.target),
         Verdict::Undecided(Doubt::NeedsRecording) => {
-            format!("put the answer into {}, or take the change back", crate::recording::path(&report.id, &report.target))
+            format!("relapse run {} --target {} --mode record, or take the change back", report.id, report.target)
         }
         Verdict::Undecided(Doubt::Blind) => "add the attribute that is named, so that the test can decide".into(),
         Verdict::Undecided(Doubt::NoTrace) => format!("set the attribute `relapse.case` to `{}` on the run's root span", report.id),

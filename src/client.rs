@@ -26,7 +26,7 @@ use std::time::{Duration, SystemTime};
 /// Asks providers for all conversations of a run.
 #[derive(Debug)]
 pub struct Client {
-    egress: Egress,
+    egress: Arc<Egress>,
     purse: Purse,
     patience: Patience,
     width: usize,
@@ -58,11 +58,11 @@ pub struct Unanswered {
 impl Client {
     /// A client that spends no more than the budget, and asks each provider at most `width` questions at once.
     pub fn new(egress: Egress, budget: Budget, width: usize) -> Self {
-        Self { egress, purse: Purse::new(budget), patience: Patience::default(), width, lanes: Mutex::default() }
+        Self { egress: Arc::new(egress), purse: Purse::new(budget), patience: Patience::default(), width, lanes: Mutex::default() }
     }
 
     /// The door that this client uses.
-    pub fn egress(&self) -> &Egress {
+    pub fn egress(&self) -> &Arc<Egress> {
         &self.egress
     }
 

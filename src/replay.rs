@@ -3,20 +3,22 @@
 mod acceptance;
 mod application;
 mod conversation;
+mod interrupt;
 mod schedule;
 mod traces;
 
 use crate::assessment::{Examiner, Source, Standard};
 use crate::case::Case;
-use crate::disk::Root;
-use crate::egress::Egress;
+use crate::client::{Client, Spent};
+use crate::disk::{Destination, Root};
 use crate::fault::Faults;
 use crate::project::{Project, Target, TargetKind};
-use crate::recording::{Answers, Matcher, Mode};
+use crate::recording::{Answers, Header, Matcher, Mode};
 use crate::redact::Redactor;
-use crate::verdict::{CaseReport, Doubt};
+use crate::verdict::{CaseReport, Doubt, Outcome};
 use acceptance::Acceptance;
 use application::Observed;
+use interrupt::Interrupt;
 use std::collections::BTreeMap;
 
 /// What every replay of one run shares.
@@ -32,8 +34,10 @@ pub struct Stage<'a> {
     pub standard: Standard<'a>,
     /// Where answers come from.
     pub mode: Mode,
-    /// The door to the network; none in a replay, which opens no socket.
-    pub egress: Option<&'a Egress>,
+    /// Who asks providers; none in a replay, which opens no socket.
+    pub client: Option<&'a Client>,
+    /// Where new recordings go.
+    pub destination: Destination<'a>,
     /// How often a case is run live on a target, where a person says so.
     pub trials: Option<u32>,
 }
@@ -58,27 +62,56 @@ enum Ready {
 /// Why a trial came to nothing that could be judged.
 type Undecided = (Doubt, String);
 
+/// What ends a trial early.
+enum Halt {
+    /// Files are wrong.
+    Faults(Faults),
+    /// Nothing can be said, and why.
+    Undecided(Doubt, String),
+}
+
+impl<E: Into<Faults>> From<E> for Halt {
+    fn from(faults: E) -> Self {
+        Self::Faults(faults.into())
+    }
+}
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Replayed {
+    /// The assignments that were decided, in their order; all of them unless the run was interrupted.
+    pub reports: Vec<CaseReport>,
+    /// [`Outcome::Interrupted`] or [`Outcome::Terminated`], if a signal ended the run.
+    pub interrupted: Option<Outcome>,
+}
+
 /// Replays every assignment, as many at once as the project allows, and keeps their order.
 ///
 /// # Errors
 /// What is wrong with targets, prompts, recordings or cases, all in one go: then nothing is decided.
-pub fn replay(stage: Stage<'_>, assignments: &[Assignment<'_>]) -> Result<Vec<CaseReport>, Faults> {
+pub fn replay(stage: Stage<'_>, assignments: &[Assignment<'_>]) -> Result<Replayed, Faults> {
     let runtime = schedule::runtime()?;
-    let ready = runtime.block_on(prepare_all(stage, assignments))?;
+    let (ready, interrupt) = runtime.block_on(async { Ok::<_, Faults>((prepare_all(stage, assignments).await?, Interrupt::listen()?)) })?;
     let width = usize::try_from(stage.project.concurrency).unwrap_or(1);
-    let results = schedule::each(runtime.handle(), assignments, width, |assignment| {
-        let (ready, assignment) = (ready.get(assignment.target.name.as_str()), *assignment);
-        async move {
-            match ready {
-                Some(ready) => run(stage, ready, assignment).await,
-                None => Ok(None),
+    let results = schedule::each(
+        runtime.handle(),
+        assignments,
+        width,
+        || interrupt.wait(),
+        |assignment| {
+            let (ready, assignment) = (ready.get(assignment.target.name.as_str()), *assignment);
+            async move {
+                match ready {
+                    Some(ready) => run(stage, ready, assignment).await,
+                    None => Ok(None),
+                }
             }
-        }
-    });
+        },
+    );
     runtime.block_on(close_all(&ready));
     let mut faults = Faults::new();
     let reports = results.into_iter().filter_map(|result| faults.take(result).flatten()).collect();
-    faults.into_result(reports)
+    faults.into_result(Replayed { reports, interrupted: interrupt.outcome() })
 }
 
 async fn prepare_all<'a>(stage: Stage<'_>, assignments: &[Assignment<'a>]) -> Result<BTreeMap<&'a str, Ready>, Faults> {
@@ -116,26 +149,7 @@ async fn run(stage: Stage<'_>, ready: &Ready, assignment: Assignment<'_>) -> Res
     let target = &assignment.target.name;
     let report = match ready {
         Ready::Prompt(_) if !examiner.applies_to_prompts() => return Ok(None),
-        Ready::Prompt(speaker) => {
-            let matcher = Matcher { matching: &stage.project.matching, redactor: stage.redactor };
-            let mut answers = Answers::open(stage.root, assignment.case, target, matcher)?;
-            let source = match stage.mode {
-                Mode::Replay => Source::Recorded(answers.trials()),
-                Mode::Record | Mode::Refresh => Source::Live(stage.trials),
-            };
-            let mut trials = examiner.trials(target, source, stage.standard);
-            while let Some(trial) = trials.next() {
-                match speaker.converse(stage, assignment.case, &mut answers, trial).await? {
-                    Ok(request) => {
-                        acceptance.see(stage, &request);
-                        trials.take(&request);
-                    }
-                    Err((doubt, detail)) if trial > 1 => trials.stop(doubt, format!("trial {trial}, {detail}")),
-                    Err((doubt, detail)) => trials.stop(doubt, detail),
-                }
-            }
-            trials.close()
-        }
+        Ready::Prompt(speaker) => speak(stage, speaker, &examiner, assignment, &mut acceptance).await?,
         Ready::Traces(pool) => {
             let found = pool.of(assignment.case);
             let mut trials = examiner.trials(target, Source::Given(found.len() as u32), stage.standard);
@@ -184,4 +198,60 @@ where
     let mut report = trials.close();
     report.notes.extend(notes);
     Ok(report)
+}
+
+/// The trials of a prompt target: conversations, recorded or live.
+async fn speak(
+    stage: Stage<'_>,
+    speaker: &conversation::Speaker,
+    examiner: &Examiner<'_>,
+    assignment: Assignment<'_>,
+    acceptance: &mut Acceptance,
+) -> Result<CaseReport, Faults> {
+    let Assignment { case, target } = assignment;
+    let matcher = Matcher { matching: &stage.project.matching, redactor: stage.redactor };
+    let mut answers = Answers::open(stage.root, case, &target.name, matcher, stage.mode)?;
+    let mut trials = examiner.trials(&target.name, source(stage, &answers), stage.standard);
+    let (mut spent, mut notes, mut unrecorded, mut is_complete) = (Spent::default(), Vec::new(), 0, true);
+    while let Some(trial) = trials.next() {
+        let held = speaker.converse(stage, case, &mut answers, trial).await?;
+        spent += held.spent;
+        unrecorded += held.unrecorded;
+        notes.extend(held.notes.into_iter().map(|note| if trial > 1 { format!("trial {trial}, {note}") } else { note }));
+        match held.outcome {
+            Ok(request) => {
+                acceptance.see(stage, &request);
+                trials.take(&request);
+            }
+            Err((doubt, why)) => {
+                is_complete = false;
+                trials.stop(doubt, if trial > 1 { format!("trial {trial}, {why}") } else { why });
+            }
+        }
+    }
+    let header = Header { case: &case.id, target: &target.name, model: Some(speaker.full_name()), date: &day(stage.standard.now) };
+    answers.save(is_complete, &header, stage.destination)?;
+    let mut report = trials.close();
+    report.cost_usd = crate::request::micro(spent.usd);
+    report.live_requests = spent.requests;
+    report.notes.extend(notes);
+    if unrecorded > 0 {
+        report.signals.set_number("calls.unrecorded", Some(f64::from(unrecorded)));
+        report.next = Some("add the lines above to `tool_results`, then run `relapse compile`".into());
+    }
+    Ok(report)
+}
+
+/// Where the trials of a case come from. A recording that is completed has as many as before; a refresh has as many as the
+/// tests ask for.
+fn source(stage: Stage<'_>, answers: &Answers) -> Source {
+    match (stage.mode, stage.trials) {
+        (Mode::Replay, _) | (Mode::Record, None) => Source::Recorded(answers.trials()),
+        (Mode::Record, trials) | (Mode::Refresh, trials) => Source::Live(trials),
+    }
+}
+
+/// A moment's day in UTC, `YYYY-MM-DD`.
+fn day(now: i64) -> String {
+    chrono::DateTime::from_timestamp(now, 0).map(|time| time.format("%Y-%m-%d").to_string()).unwrap_or_default()
 }

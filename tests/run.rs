@@ -239,8 +239,7 @@ fn a_tool_call_without_an_answer_prints_the_line_to_paste() {
         actual     not asked
         where      postmortems/lost-order.md:6
 
-      next:
-        put the answer into cases/lost-order/recordings/chat.jsonl, or take the change back
+      next:  add the lines above to `tool_results`, then run `relapse compile`
 
     0 passed, 0 regressed, 0 changed, 1 undecided · needs-person
     "#);
@@ -257,7 +256,7 @@ fn a_prompt_changed_by_one_word_needs_a_recording() {
       Promised a 90-day refund window
 
       call 1: POST /v1/chat/completions is not recorded; nearest is
-      cases/refund-window/recordings/bot.jsonl #1:
+      cases/refund-window/recordings/bot.jsonl #1, a semantic change (prompt):
         /messages/0/content: Be kind. Refunds take [-30-] {+60+} days, no more.
 
       no-invented-window (nothing can be said)
@@ -271,7 +270,7 @@ fn a_prompt_changed_by_one_word_needs_a_recording() {
         where      postmortems/refund-window.md:9
 
       next:
-        put the answer into cases/refund-window/recordings/bot.jsonl, or take the change back
+        relapse run refund-window --target bot --mode record, or take the change back
 
     0 passed, 0 regressed, 0 changed, 1 undecided · needs-person
     "#);
@@ -291,7 +290,7 @@ fn a_question_asked_once_more_than_recorded_needs_a_recording() {
       Said that an order does not exist without looking it up
 
       call 2: POST /v1/chat/completions is not recorded; nearest is
-      postmortems/lost-order/healthy.http.jsonl #2:
+      postmortems/lost-order/healthy.http.jsonl #2, a semantic change (prompt):
         /messages/0/content: [-Help.-] {+Look orders up.+}
 
       looks-it-up (nothing can be said)
@@ -305,7 +304,7 @@ fn a_question_asked_once_more_than_recorded_needs_a_recording() {
         where      postmortems/lost-order.md:11
 
       next:
-        put the answer into cases/lost-order/recordings/chat.jsonl, or take the change back
+        relapse run lost-order --target chat --mode record, or take the change back
 
     0 passed, 0 regressed, 0 changed, 1 undecided · needs-person
     "#);

@@ -96,8 +96,7 @@ fn too_few_recorded_trials_need_a_recording() {
     undecided  refund-window [bot] (needs-recording)
       Promised a 90-day refund window
 
-      trial 4, call 1: POST /v1/chat/completions was asked once more than it is
-      recorded (3 times)
+      trial 4, call 1: POST /v1/chat/completions is not recorded for trial 4
 
       says-30-days (nothing can be said)
         expected   contains "30 days"
@@ -111,7 +110,7 @@ fn too_few_recorded_trials_need_a_recording() {
       1 other test holds
 
       next:
-        put the answer into cases/refund-window/recordings/bot.jsonl, or take the change back
+        relapse run refund-window --target bot --mode record, or take the change back
 
     0 passed, 0 regressed, 0 changed, 1 undecided · needs-person
     "#);

@@ -4,13 +4,16 @@ use super::print::Terminal;
 use super::publish::{Reports, publish};
 use crate::assessment::Standard;
 use crate::case::Case;
+use crate::client::Client;
 use crate::compile;
 use crate::disk::{Destination, Root};
+use crate::egress::{Deadlines, Egress, Hosts};
 use crate::fault::{Fault, Faults, suggest};
-use crate::project::{Project, Target, TargetKind};
+use crate::project::{Budget, Project, Target, TargetKind};
+use crate::provider;
 use crate::recording;
 use crate::redact::Redactor;
-use crate::replay::{self, Assignment, Stage};
+use crate::replay::{self, Assignment, Replayed, Stage};
 use crate::snapshot;
 use crate::suite::Suite;
 use crate::verdict::{Outcome, Summary};
@@ -24,6 +27,7 @@ Examples:
   relapse run empty-retrieval --verbose         one case, every test with its values
   relapse run --target last-winter              the incidents' own configuration: exit 1
   relapse run --prove                           exit 0 only if every incident is caught
+  relapse run --mode record --budget-usd 1      ask the model for what is not recorded
   relapse run --report junit=out.xml --report json=out.json")]
 pub(super) struct Args {
     /// Cases to run [default: all]
@@ -38,6 +42,15 @@ pub(super) struct Args {
     /// Where answers come from
     #[arg(long, value_enum, default_value_t = Mode::Replay)]
     mode: Mode,
+    /// Runs of each case where answers are live [default: what its tests ask for]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    trials: Option<u32>,
+    /// Spend no more than this on live requests [default: `budget.usd`]
+    #[arg(long, value_name = "USD", value_parser = dollars)]
+    budget_usd: Option<f64>,
+    /// Let requests and keys go to this host, too; also RELAPSE_ALLOW_HOSTS
+    #[arg(long, value_name = "HOST[:PORT]")]
+    allow_host: Vec<String>,
     /// Run the targets with `expect: regressed`, and exit 0 only if every case regresses on them
     #[arg(long)]
     prove: bool,
@@ -53,39 +66,64 @@ pub(super) struct Args {
 enum Mode {
     /// From recordings; no socket is opened
     Replay,
+    /// From recordings, and live where they have none; what was live is written
+    Record,
+    /// Live, and written anew
+    Refresh,
+}
+
+fn dollars(text: &str) -> Result<f64, String> {
+    let dollars: f64 = text.trim_start_matches('$').parse().map_err(|_| "expected a number".to_string())?;
+    if dollars.is_finite() && dollars >= 0.0 { Ok(dollars) } else { Err("expected a sum from 0".into()) }
 }
 
 pub(super) fn run(root: &Root, args: &Args, terminal: Terminal) -> Result<Outcome, Faults> {
-    let mode = match args.mode {
-        Mode::Replay => recording::Mode::Replay,
-    };
     let requests = args.publish.requests()?;
     let project = Project::load(root)?;
     let mapping = compile::mapping(&project)?;
     let suite = Suite::load(root, compile::telemetry_digest(&project).as_deref())?;
     let assignments = select(&suite, &project, args)?;
-    let redactor = Redactor::default();
+    let redactor = redactor(&project, args.mode)?;
+    let client = client(&project, args)?;
     let standard = Standard { telemetry: &project.telemetry, mapping: &mapping, now: now(), rate_tests: suite.rate_tests() };
-    let stage = Stage { root, project: &project, redactor: &redactor, standard, mode, egress: None, trials: None };
-    let mut reports = replay::replay(stage, &assignments)?;
-    let destination = destination(root, args);
+    let destination = destination(root, args)?;
+    let stage = Stage {
+        root,
+        project: &project,
+        redactor: &redactor,
+        standard,
+        mode: match args.mode {
+            Mode::Replay => recording::Mode::Replay,
+            Mode::Record => recording::Mode::Record,
+            Mode::Refresh => recording::Mode::Refresh,
+        },
+        client: client.as_ref(),
+        destination,
+        trials: args.trials,
+    };
+    let Replayed { mut reports, interrupted } = replay::replay(stage, &assignments)?;
     if args.accept_new {
         snapshot::accept_new(root, &mut reports)?;
     }
     snapshot::put_pending(&reports, destination)?;
     let mut summary = Summary::of(reports, args.prove, notes(&project, &suite, &assignments, args));
+    summary = interrupted.into_iter().fold(summary, Summary::worsened);
     summary = summary.compared(&comparable(&project, args)).redacted(&redactor);
     summary.notes.extend(unkept(&summary, destination));
     Ok(publish(summary, &requests, &args.publish, (root, terminal)))
 }
 
-/// With `CI=true` the tree is not written.
-fn destination<'a>(root: &'a Root, args: &'a Args) -> Destination<'a> {
+/// With `CI=true` the tree is not written, and answers that were paid for are not thrown away.
+fn destination<'a>(root: &'a Root, args: &'a Args) -> Result<Destination<'a>, Fault> {
     let is_ci = std::env::var("CI").is_ok_and(|value| matches!(value.as_str(), "true" | "1"));
     match (&args.publish.report_dir, is_ci) {
-        (_, false) => Destination::Tree(root),
-        (Some(directory), true) => Destination::Folder(directory),
-        (None, true) => Destination::Nowhere,
+        (_, false) => Ok(Destination::Tree(root)),
+        (Some(directory), true) => Ok(Destination::Folder(directory)),
+        (None, true) if args.mode == Mode::Record => {
+            let fault = Fault::new("CI=true: a recording would change the repository, which is not done in CI");
+            Err(fault.help("give --report-dir DIR, and bring the recordings home with `relapse review --from DIR`"))
+        }
+        (None, true) => Ok(Destination::Nowhere),
     }
 }
 
@@ -93,6 +131,29 @@ fn destination<'a>(root: &'a Root, args: &'a Args) -> Destination<'a> {
 fn unkept(summary: &Summary, destination: Destination<'_>) -> Option<String> {
     let lost = summary.cases.iter().any(|case| case.snapshot.is_some()) && !destination.keeps();
     lost.then(|| "CI=true: pending snapshots were not written; keep them with --report-dir DIR".into())
+}
+
+/// A redactor that knows the keys of this environment.
+///
+/// A replay writes none of them, so that a key which is too short to be looked for is no reason to refuse it.
+fn redactor(project: &Project, mode: Mode) -> Result<Redactor, Faults> {
+    let keys =
+        provider::key_variables(project).into_iter().filter_map(|variable| std::env::var(&variable).ok().map(|value| (variable, value)));
+    match Redactor::new(keys) {
+        Err(_) if mode == Mode::Replay => Ok(Redactor::default()),
+        redactor => redactor,
+    }
+}
+
+/// Who asks providers; nobody in a replay.
+fn client(project: &Project, args: &Args) -> Result<Option<Client>, Faults> {
+    let hosts = Hosts::new(&args.allow_host, |name| std::env::var(name).ok())?;
+    if args.mode == Mode::Replay {
+        return Ok(None);
+    }
+    let egress = Egress::open(hosts, Deadlines::default())?;
+    let budget = Budget { usd: args.budget_usd.or(project.budget.usd), ..project.budget };
+    Ok(Some(Client::new(egress, budget, usize::try_from(project.concurrency).unwrap_or(1))))
 }
 
 /// Cases times targets; an unknown name is a mistake, an empty selection is not.

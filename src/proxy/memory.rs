@@ -62,8 +62,8 @@ impl Memory for Answers {
 
     fn recall(&mut self, request: &Exchange) -> Result<Recall, Faults> {
         Ok(match self.next(request)? {
-            Ok(exchange) => Recall::Recorded(Box::new(exchange)),
-            Err(miss) => Recall::Missed(miss),
+            Some(exchange) => Recall::Recorded(Box::new(exchange)),
+            None => Recall::Missed(self.miss(request)),
         })
     }
 }

@@ -1,7 +1,11 @@
 //! The difference between two requests, word by word, where they differ.
 
-use serde_json::Value;
+use crate::wire::call::Attempt;
+use regex::Regex;
+use serde_json::{Value, json};
 use similar::{ChangeTag, TextDiff};
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 /// Places shown before the rest is only counted.
 const SHOWN: usize = 6;
@@ -22,6 +26,33 @@ pub(super) fn lines(recorded: &Value, asked: &Value) -> Vec<String> {
     }
     lines
 }
+
+/// What sort of change it is: of ids and times only, which no candidate is about, or of the prompt, tools or parameters.
+pub(super) fn class(recorded: &Value, asked: &Value) -> String {
+    let places = places(recorded, asked);
+    if places.iter().all(Place::is_benign) {
+        return "a benign change (ids and times only, which `match` in relapse.yaml can leave out)".into();
+    }
+    let parts: BTreeSet<&str> = places.iter().filter(|place| !place.is_benign()).map(Place::part).collect();
+    format!("a semantic change ({})", parts.into_iter().collect::<Vec<_>>().join(", "))
+}
+
+/// What an answer says, for a comparison: ids, times and counts are left out.
+pub(super) fn spoken(attempt: &Attempt) -> Value {
+    let tools: Vec<Value> = attempt.tool_calls.iter().map(|call| json!({"name": call.name, "arguments": call.arguments})).collect();
+    json!({"text": attempt.text, "refusal": attempt.refusal, "tool_calls": tools, "finish": attempt.finish})
+}
+
+/// UUIDs, dates with and without a time, times of day, long hexadecimal ids, ids with a prefix, and times since 1970.
+static VOLATILE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(concat!(
+        r"(?i)\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b",
+        r"|\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?",
+        r"|\b\d\d:\d\d(?::\d\d)?\b|\b[0-9a-f]{16,}\b|\b(?:call|toolu|msg|resp|req|fc|chatcmpl|run)[_-][0-9a-z_-]{6,}",
+        r"|\b1[5-9]\d{8}(?:\d{3})?\b"
+    ))
+    .ok()
+});
 
 struct Place<'a> {
     pointer: String,
@@ -65,6 +96,22 @@ fn clipped(text: &str) -> String {
 }
 
 impl Place<'_> {
+    /// Whether both sides say the same but for ids and times.
+    fn is_benign(&self) -> bool {
+        let (Some(one), Some(other), Some(volatile)) = (self.recorded, self.asked, VOLATILE.as_ref()) else { return false };
+        volatile.replace_all(&shown(one), "…") == volatile.replace_all(&shown(other), "…")
+    }
+
+    /// The part of the request that it belongs to.
+    fn part(&self) -> &'static str {
+        match self.pointer.split('/').nth(1).unwrap_or_default() {
+            "messages" | "input" | "system" | "instructions" | "prompt" => "prompt",
+            "tools" | "tool_choice" | "functions" => "tools",
+            "model" => "model",
+            _ => "params",
+        }
+    }
+
     fn weight(&self) -> usize {
         let text = |value: Option<&Value>| value.map(shown).unwrap_or_default();
         let (one, other) = (text(self.recorded), text(self.asked));
@@ -127,6 +174,18 @@ mod tests {
             lines(&recorded, &asked),
             ["  /messages/0/content: … eight nine ten eleven [-Cite sources -]twelve", "  /seed: {+1+} is new"]
         );
+    }
+
+    #[test]
+    fn a_change_of_ids_and_times_is_benign_and_any_other_is_semantic() {
+        let recorded =
+            json!({"system": "Today is 2026-03-14T10:00:00Z.", "metadata": {"id": "6f1c1c6e-0e4b-4a39-9a9e-0d5a3f2b1c00"}, "n": 1});
+        let later = json!({"system": "Today is 2026-11-28.", "metadata": {"id": "00000000-0e4b-4a39-9a9e-0d5a3f2b1c00"}, "n": 1});
+        assert!(class(&recorded, &later).starts_with("a benign"), "{}", class(&recorded, &later));
+        let other =
+            json!({"system": "Today is the 2026-03-14T10:00:00Z.", "metadata": {"id": "6f1c1c6e-0e4b-4a39-9a9e-0d5a3f2b1c00"}, "n": 2});
+        assert_eq!(class(&recorded, &other), "a semantic change (params, prompt)");
+        assert_eq!(class(&json!({}), &json!({"tools": []})), "a semantic change (tools)");
     }
 
     #[test]

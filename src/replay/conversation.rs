@@ -1,15 +1,19 @@
 //! A conversation with a model: prompt, answer, tools from the case, until a final answer.
 
-use super::{Stage, Undecided};
-use crate::canonical;
-use crate::case::{Case, Passage, ToolResult};
+mod input;
+mod tool;
+
+use super::{Halt, Stage};
+use crate::case::{Case, Passage};
+use crate::client::Spent;
 use crate::fault::{Fault, Faults, Place};
 use crate::limit;
+use crate::price::Price;
 use crate::project::{self, Api, PromptTarget, Target};
 use crate::prompt::{Part, Prompt, Recorded};
-use crate::provider::{self, Conversation, Tool};
+use crate::provider::{self, Conversation, Endpoint, Tool};
 use crate::recording::Answers;
-use crate::request::{Request, canonical_arguments};
+use crate::request::Request;
 use crate::trace::{Document, Message, ToolRequest};
 use crate::verdict::Doubt;
 use crate::wire::call::Attempt;
@@ -21,12 +25,29 @@ use std::collections::BTreeMap;
 #[derive(Debug)]
 pub(super) struct Speaker {
     api: Api,
+    /// As relapse.yaml names it.
+    written: String,
     model: String,
+    /// Where live answers come from; none in a replay.
+    endpoint: Option<Endpoint>,
+    price: Option<Price>,
     prompt: Prompt,
     params: Map<String, Value>,
     tools: Option<Vec<Tool>>,
     vars: BTreeMap<String, Value>,
     max_turns: u32,
+}
+
+/// What came of one conversation.
+pub(super) struct Held {
+    /// What was observed, or why there is nothing to judge.
+    pub(super) outcome: Result<Request, (Doubt, String)>,
+    /// What it cost.
+    pub(super) spent: Spent,
+    /// What a reader should know of it.
+    pub(super) notes: Vec<String>,
+    /// Tool calls that nothing answers.
+    pub(super) unrecorded: u32,
 }
 
 impl Speaker {
@@ -42,10 +63,16 @@ impl Speaker {
         let api = api(stage.project, prompt)
             .ok_or_else(|| Fault::new(format!("unknown provider `{}`", prompt.model.provider)).at(target.place.clone()));
         let api = faults.take(api);
+        let endpoint =
+            stage.client.map(|client| Endpoint::of(stage.project, &prompt.model, client.egress(), &|name| std::env::var(name).ok()));
+        let endpoint = endpoint.and_then(|endpoint| faults.take(endpoint));
         match (made, api) {
             (Some(made), Some(api)) => faults.into_result(Self {
                 api,
+                written: format!("{}/{}", prompt.model.provider, prompt.model.name.value),
                 model: prompt.model.name.value.clone(),
+                price: price(stage.project, prompt),
+                endpoint,
                 prompt: made,
                 params: prompt.params.clone(),
                 tools,
@@ -56,39 +83,27 @@ impl Speaker {
         }
     }
 
-    /// Holds the conversation of a case once more, every answer from its recordings.
-    pub(super) async fn converse(
-        &self,
-        stage: Stage<'_>,
-        case: &Case,
-        answers: &mut Answers,
-        trial: u32,
-    ) -> Result<Result<Request, Undecided>, Faults> {
-        let mut conversation = self.open(case)?;
-        let mut exchanges: Vec<Exchange> = Vec::new();
-        for turn in 1..=self.max_turns {
-            let asked = Exchange { trial: Some(trial), ..self.exchange(&conversation, u64::from(turn)) };
-            let answered = match answers.next(&asked)? {
-                Ok(recorded) => Exchange { response: recorded.response, ms: recorded.ms, ..asked },
-                Err(miss) => return Ok(Err((Doubt::NeedsRecording, format!("call {turn}: {}", miss.detail)))),
-            };
-            let attempt = Attempt::of(&answered);
-            exchanges.push(answered);
-            let Some(attempt) = attempt.filter(|attempt| !attempt.failed()) else {
-                return Ok(Err((Doubt::Infrastructure, format!("call {turn}: the recording holds no answer"))));
-            };
-            if attempt.tool_calls.is_empty() {
-                return Ok(Ok(observed(case, exchanges, stage)));
-            }
-            if let Err(detail) = answer_tools(case, &attempt, &mut conversation) {
-                return Ok(Err((Doubt::NeedsRecording, detail)));
-            }
-        }
-        Ok(Ok(observed(case, exchanges, stage)))
+    /// Holds the conversation of a case once more: answers come from recordings and, where there is a client, live.
+    ///
+    /// # Errors
+    /// Files that cannot be read, and a prompt that does not render.
+    pub(super) async fn converse(&self, stage: Stage<'_>, case: &Case, answers: &mut Answers, trial: u32) -> Result<Held, Faults> {
+        let mut session = Session { speaker: self, stage, case, answers, trial, spent: Spent::default(), notes: Vec::new(), unrecorded: 0 };
+        let outcome = match session.hold().await {
+            Ok(request) => Ok(request),
+            Err(Halt::Undecided(doubt, why)) => Err((doubt, why)),
+            Err(Halt::Faults(faults)) => return Err(faults),
+        };
+        Ok(Held { outcome, spent: session.spent, notes: session.notes, unrecorded: session.unrecorded })
+    }
+
+    /// The model as relapse.yaml names it.
+    pub(super) fn full_name(&self) -> &str {
+        &self.written
     }
 
     fn open(&self, case: &Case) -> Result<Conversation, Fault> {
-        let messages = recorded_messages(&case.input);
+        let messages = input::recorded_messages(&case.input);
         let input = messages.iter().rev().find(|message| message.role == "user").map(|message| message.text.clone()).unwrap_or_default();
         let empty: [Passage; 0] = [];
         let recorded =
@@ -100,14 +115,127 @@ impl Speaker {
         Ok(Conversation { model: self.model.clone(), messages: self.prompt.render(&recorded)?, tools, params: self.params.clone() })
     }
 
-    fn exchange(&self, conversation: &Conversation, seq: u64) -> Exchange {
-        let request = wire::Request {
-            method: "POST".into(),
-            path: provider::path(self.api).into(),
-            headers: BTreeMap::new(),
-            body: provider::body(self.api, conversation),
+    fn request(&self, conversation: &Conversation) -> wire::Request {
+        match &self.endpoint {
+            Some(endpoint) => endpoint.request(conversation),
+            None => wire::Request {
+                method: "POST".into(),
+                path: provider::path(self.api).into(),
+                headers: BTreeMap::new(),
+                body: provider::body(self.api, conversation),
+            },
+        }
+    }
+}
+
+/// One conversation under way.
+struct Session<'s> {
+    speaker: &'s Speaker,
+    stage: Stage<'s>,
+    case: &'s Case,
+    answers: &'s mut Answers,
+    trial: u32,
+    spent: Spent,
+    notes: Vec<String>,
+    unrecorded: u32,
+}
+
+impl Session<'_> {
+    async fn hold(&mut self) -> Result<Request, Halt> {
+        let mut conversation = self.speaker.open(self.case)?;
+        let mut exchanges: Vec<Exchange> = Vec::new();
+        for turn in 1..=self.speaker.max_turns {
+            let answered = self.ask(&conversation, turn).await?;
+            let attempt = Attempt::of(&answered).filter(Attempt::is_content);
+            exchanges.push(answered);
+            let Some(attempt) = attempt else {
+                return Err(Halt::Undecided(Doubt::Infrastructure, format!("call {turn}: the recording holds no answer")));
+            };
+            // An answer that stopped at its limit may have cut a tool call in two: it is judged as it is.
+            if attempt.tool_calls.is_empty() || attempt.truncated() {
+                break;
+            }
+            self.answer_tools(&attempt, &mut conversation).await?;
+        }
+        Ok(self.observed(exchanges))
+    }
+
+    /// The model's next answer: recorded, else live.
+    async fn ask(&mut self, conversation: &Conversation, turn: u32) -> Result<Exchange, Halt> {
+        let request = self.speaker.request(conversation);
+        let asked = Exchange { seq: u64::from(turn), ms: None, at: None, upstream: None, trial: Some(self.trial), request, response: None };
+        if let Some(recorded) = self.answers.next(&asked)? {
+            return Ok(Exchange { response: recorded.response, ms: recorded.ms, ..asked });
+        }
+        let (Some(client), Some(endpoint)) = (self.stage.client, &self.speaker.endpoint) else {
+            return Err(Halt::Undecided(Doubt::NeedsRecording, format!("call {turn}: {}", self.answers.miss(&asked).detail)));
         };
-        Exchange { seq, ms: None, at: None, upstream: None, trial: None, request, response: None }
+        match client.ask(endpoint, asked.request.clone()).await {
+            Ok(answered) => {
+                self.spent += answered.spent;
+                let answered = Exchange { response: answered.exchange.response, ms: answered.exchange.ms, ..asked };
+                self.notes.extend(self.answers.change(&answered).map(|change| format!("call {turn}: {change}")));
+                self.answers.keep(answered.clone());
+                Ok(answered)
+            }
+            Err(unanswered) => {
+                self.spent += unanswered.spent;
+                Err(Halt::Undecided(unanswered.doubt, format!("call {turn}: {}", unanswered.detail)))
+            }
+        }
+    }
+
+    /// Answers every tool that the model asked for.
+    async fn answer_tools(&mut self, attempt: &Attempt, conversation: &mut Conversation) -> Result<(), Halt> {
+        let calls = attempt.tool_calls.iter();
+        let requests: Vec<ToolRequest> =
+            calls.map(|call| ToolRequest { id: call.id.clone(), name: call.name.clone(), arguments: call.arguments.clone() }).collect();
+        let text = attempt.text.clone().unwrap_or_default();
+        conversation.messages.push(Message { role: "assistant".into(), text, tool_requests: requests.clone(), ..Message::default() });
+        let mut missing = Vec::new();
+        for request in requests {
+            match tool::answer(self.stage, self.case, self.answers, &request, self.trial).await? {
+                tool::Answer::Text(text) => {
+                    conversation.messages.push(Message { role: "tool".into(), text, answers: Some(request.id), ..Message::default() });
+                }
+                tool::Answer::Unrecorded(why) => missing.push(why),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.unrecorded += missing.len() as u32;
+        Err(Halt::Undecided(Doubt::NeedsRecording, missing.join("\n")))
+    }
+
+    /// What was observed: the wire of the conversation, with the case's passages as what was found.
+    fn observed(&self, exchanges: Vec<Exchange>) -> Request {
+        let case = self.case;
+        let mut request = Request::new(None, exchanges, self.stage.standard.mapping);
+        request.documents = case.documents.as_ref().map(|passages| {
+            passages.iter().map(|passage| Document { id: passage.id.clone(), score: None, text: Some(passage.text.clone()) }).collect()
+        });
+        if let Some(uses) = &request.tool_uses {
+            let failed = uses.iter().filter(|used| tool::fails(case, &used.name, &used.arguments));
+            let (calls, errors) = (uses.len() as f64, failed.count() as f64);
+            request.signals.set_number("calls.tool", Some(calls));
+            request.signals.set_number("calls.tool_errors", Some(errors));
+            request.signals.set_number("calls.unrecorded", Some(0.0));
+        }
+        let calls = || request.wire.iter().flat_map(|wire| &wire.calls).map(|call| call.last());
+        let times: Option<f64> = request.wire.as_ref().and_then(|_| calls().map(|call| call.total).sum());
+        let cost: Option<f64> = self.speaker.price.and_then(|price| calls().map(|call| price.cost(&call.usage)).sum());
+        request.signals.set_number("latency.model", times.map(crate::request::micro));
+        request.signals.set_number("cost.usd", cost);
+        request
+    }
+}
+
+/// What the target's tokens cost, where that is known.
+fn price(project: &project::Project, prompt: &PromptTarget) -> Option<Price> {
+    match project.providers.iter().find(|provider| provider.name.value == prompt.model.provider) {
+        Some(provider) => provider.price,
+        None => Price::of(&prompt.model.name.value),
     }
 }
 
@@ -133,99 +261,4 @@ fn parse_tools(text: &str) -> Result<Vec<Tool>, String> {
     let json: Value = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
     let items = json.as_array().ok_or("expected a list of tools")?;
     items.iter().map(|item| Tool::from_json(item).ok_or_else(|| format!("a tool without a name: {item}"))).collect()
-}
-
-/// A case's input as messages: one text of the user, or a conversation.
-fn recorded_messages(input: &Value) -> Vec<Message> {
-    match input {
-        Value::String(text) => vec![Message { role: "user".into(), text: text.clone(), ..Message::default() }],
-        Value::Array(items) => items.iter().map(recorded_message).collect(),
-        _ => Vec::new(),
-    }
-}
-
-fn recorded_message(item: &Value) -> Message {
-    let text = |key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default().to_string();
-    let content = match item.get("content") {
-        Some(Value::Array(parts)) => parts.iter().filter_map(|part| part.get("text").and_then(Value::as_str)).collect(),
-        _ => text("content"),
-    };
-    let calls = item.get("tool_calls").and_then(Value::as_array).into_iter().flatten();
-    let requests = calls.map(|call| {
-        let part = |pointer: &str| call.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_string();
-        ToolRequest { id: part("/id"), name: part("/function/name"), arguments: part("/function/arguments") }
-    });
-    let answers = item.get("tool_call_id").and_then(Value::as_str).map(str::to_string);
-    Message { role: text("role"), text: content, refusal: None, tool_requests: requests.collect(), answers }
-}
-
-/// Answers every tool that the model asked for from the case; what is not recorded is named with the lines to paste.
-fn answer_tools(case: &Case, attempt: &Attempt, conversation: &mut Conversation) -> Result<(), String> {
-    let requests: Vec<ToolRequest> = attempt
-        .tool_calls
-        .iter()
-        .map(|call| ToolRequest { id: call.id.clone(), name: call.name.clone(), arguments: call.arguments.clone() })
-        .collect();
-    let text = attempt.text.clone().unwrap_or_default();
-    conversation.messages.push(Message { role: "assistant".into(), text, tool_requests: requests.clone(), ..Message::default() });
-    for request in requests {
-        let Some(result) = recorded_result(case, &request) else { return Err(unrecorded(case, &request)) };
-        conversation.messages.push(Message {
-            role: "tool".into(),
-            text: result_text(result),
-            answers: Some(request.id),
-            ..Message::default()
-        });
-    }
-    Ok(())
-}
-
-fn recorded_result<'a>(case: &'a Case, request: &ToolRequest) -> Option<&'a ToolResult> {
-    let asked = canonical_arguments(&request.arguments);
-    let recorded = |result: &&ToolResult| {
-        let arguments = result.arguments.as_str().map_or_else(|| canonical::json(&result.arguments), str::to_string);
-        result.name == request.name && arguments == asked
-    };
-    case.tool_results.iter().find(recorded)
-}
-
-fn result_text(result: &ToolResult) -> String {
-    match (&result.result, &result.error) {
-        (Some(Value::String(text)), _) => text.clone(),
-        (Some(value), _) => value.to_string(),
-        (None, Some(error)) => serde_json::json!({"error": error}).to_string(),
-        (None, None) => String::new(),
-    }
-}
-
-fn unrecorded(case: &Case, request: &ToolRequest) -> String {
-    let arguments = serde_json::from_str::<Value>(&request.arguments).unwrap_or_else(|_| request.arguments.as_str().into());
-    let line = serde_json::json!({"name": request.name, "arguments": arguments, "result": "…"});
-    format!(
-        "the model called {}({}), and the case has no answer to it; add to `tool_results` of {}:\n  - {line}",
-        request.name,
-        crate::inert::clip(&request.arguments, 200),
-        Case::postmortem_path(&case.id)
-    )
-}
-
-/// What was observed: the wire of the conversation, with the case's passages as what was found.
-fn observed(case: &Case, exchanges: Vec<Exchange>, stage: Stage<'_>) -> Request {
-    let mut request = Request::new(None, exchanges, stage.standard.mapping);
-    request.documents = case.documents.as_ref().map(|passages| {
-        passages.iter().map(|passage| Document { id: passage.id.clone(), score: None, text: Some(passage.text.clone()) }).collect()
-    });
-    if let Some(uses) = &request.tool_uses {
-        let failed = uses.iter().filter(|tool| {
-            let asked = ToolRequest { id: tool.id.clone(), name: tool.name.clone(), arguments: tool.arguments.clone() };
-            recorded_result(case, &asked).is_some_and(|result| result.error.is_some())
-        });
-        let (calls, errors) = (uses.len() as f64, failed.count() as f64);
-        request.signals.set_number("calls.tool", Some(calls));
-        request.signals.set_number("calls.tool_errors", Some(errors));
-        request.signals.set_number("calls.unrecorded", Some(0.0));
-    }
-    let times: Option<f64> = request.wire.as_ref().and_then(|wire| wire.calls.iter().map(|call| call.last().total).sum());
-    request.signals.set_number("latency.model", times.map(crate::request::micro));
-    request
 }

@@ -18,23 +18,31 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Does the work on every item, at most `width` of them at once.
+/// Does the work on every item, at most `width` of them at once, until all are done or `stop` ends; then what is under way
+/// is given up.
 ///
 /// Each core polls its own share, so that work that never waits (a replay) keeps all cores busy without being sent from
 /// thread to thread, and may borrow.
-pub(super) fn each<T: Sync, R: Send, F: Future<Output = R>>(
+pub(super) fn each<T, R, F, S>(
     handle: &Handle,
     items: &[T],
     width: usize,
+    stop: impl Fn() -> S + Sync,
     work: impl Fn(&T) -> F + Sync,
-) -> Vec<R> {
+) -> Vec<R>
+where
+    T: Sync,
+    R: Send,
+    F: Future<Output = R>,
+    S: Future<Output = ()>,
+{
     let drivers = cores().min(width).min(items.len()).max(1);
     let next = AtomicUsize::new(0);
-    let share = |driver: usize| width / drivers + usize::from(driver < width % drivers);
+    let share = |driver: usize| (width / drivers + usize::from(driver < width % drivers)).max(1);
     let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
-        let (next, work) = (&next, &work);
-        let threads: Vec<_> =
-            (0..drivers).map(|driver| scope.spawn(move || handle.block_on(drive(items, next, share(driver).max(1), work)))).collect();
+        let (next, work, stop) = (&next, &work, &stop);
+        let drive = move |driver: usize| move || handle.block_on(drive(items, next, share(driver), stop(), work));
+        let threads: Vec<_> = (0..drivers).map(|driver| scope.spawn(drive(driver))).collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
     });
     done.sort_unstable_by_key(|(index, _)| *index);
@@ -42,7 +50,14 @@ pub(super) fn each<T: Sync, R: Send, F: Future<Output = R>>(
 }
 
 /// Takes items from the common queue until it is empty.
-async fn drive<T, R, F: Future<Output = R>>(items: &[T], next: &AtomicUsize, width: usize, work: impl Fn(&T) -> F) -> Vec<(usize, R)> {
+async fn drive<T, R, F: Future<Output = R>>(
+    items: &[T],
+    next: &AtomicUsize,
+    width: usize,
+    stop: impl Future<Output = ()>,
+    work: impl Fn(&T) -> F,
+) -> Vec<(usize, R)> {
+    let mut stop = std::pin::pin!(stop);
     let mut running = FuturesUnordered::new();
     let mut done = Vec::new();
     loop {
@@ -52,9 +67,12 @@ async fn drive<T, R, F: Future<Output = R>>(items: &[T], next: &AtomicUsize, wid
             let result = work(item);
             running.push(async move { (index, result.await) });
         }
-        match running.next().await {
-            Some(result) => done.push(result),
-            None => return done,
+        tokio::select! {
+            result = running.next() => match result {
+                Some(result) => done.push(result),
+                None => return done,
+            },
+            () = &mut stop => return done,
         }
     }
 }
@@ -69,7 +87,7 @@ mod tests {
             let runtime = runtime().unwrap();
             let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
             let items: Vec<usize> = (0..50).collect();
-            let results = each(runtime.handle(), &items, width, |item| {
+            let results = each(runtime.handle(), &items, width, std::future::pending, |item| {
                 let (item, running, most) = (*item, &running, &most);
                 async move {
                     most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
@@ -86,6 +104,25 @@ mod tests {
     #[test]
     fn nothing_to_do_is_done() {
         let none: [u8; 0] = [];
-        assert_eq!(each(runtime().unwrap().handle(), &none, 4, |item| std::future::ready(*item)), none);
+        assert_eq!(each(runtime().unwrap().handle(), &none, 4, std::future::pending, |item| std::future::ready(*item)), none);
+    }
+
+    #[test]
+    fn a_stop_gives_up_what_is_under_way_and_keeps_what_is_done() {
+        let runtime = runtime().unwrap();
+        let stop = tokio::sync::Notify::new();
+        let items: Vec<usize> = (0..8).collect();
+        let work = |item: &usize| {
+            let (item, stop) = (*item, &stop);
+            async move {
+                if item == 3 {
+                    stop.notify_one();
+                    std::future::pending::<()>().await;
+                }
+                item
+            }
+        };
+        let done = each(runtime.handle(), &items[..4], 1, || stop.notified(), work);
+        assert_eq!(done, [0, 1, 2]);
     }
 }

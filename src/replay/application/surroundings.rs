@@ -8,7 +8,7 @@ use crate::fault::{Fault, Faults, suggest};
 use crate::project::UpstreamAddress;
 use crate::proxy::{Door, Proxy, Session, Upstream};
 use crate::receiver::Receiver;
-use crate::recording::{Answers, Matcher};
+use crate::recording::{Answers, Matcher, Mode};
 use crate::replay::Stage;
 use crate::yaml::Spanned;
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ impl Surroundings {
     /// Opens a way to the servers for one run of a case.
     pub(super) fn door(&self, stage: Stage<'_>, case: &Case, trial: u32) -> Result<Door, Faults> {
         let matcher = Matcher { matching: &stage.project.matching, redactor: stage.redactor };
-        let answers = Answers::open(stage.root, case, &self.target, matcher)?;
+        let answers = Answers::open(stage.root, case, &self.target, matcher, Mode::Replay)?;
         let conditions = Conditions::of(stage.root, case)?;
         let session =
             Session { upstreams: self.upstreams.clone(), conditions, trial: Some(trial), memory: Box::new(answers), egress: None };

@@ -1,0 +1,244 @@
+//! The answers that a run may give from recordings, and those that it got live and will keep.
+
+use super::draft::{self, Draft, Header};
+use super::{Matcher, Mode, difference, path};
+use crate::case::Case;
+use crate::disk::{Destination, Root};
+use crate::fault::{Fault, Faults};
+use crate::limit;
+use crate::project::Matching;
+use crate::redact::Redactor;
+use crate::wire::call::{Api, Attempt};
+use crate::wire::{self, Exchange};
+use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::Value;
+use std::collections::{HashMap, HashSet, VecDeque};
+
+/// The answers of one file, by key, in order.
+#[derive(Debug)]
+struct Layer {
+    file: Utf8PathBuf,
+    /// A recording, which this run may write anew; else a wire, which is evidence.
+    is_recording: bool,
+    exchanges: Vec<Exchange>,
+    by_key: HashMap<String, VecDeque<usize>>,
+}
+
+impl Layer {
+    fn new(file: Utf8PathBuf, is_recording: bool, exchanges: Vec<Exchange>, matcher: Matcher<'_>) -> Self {
+        let mut by_key: HashMap<String, VecDeque<usize>> = HashMap::new();
+        for (index, exchange) in exchanges.iter().enumerate() {
+            by_key.entry(matcher.key(exchange)).or_default().push_back(index);
+        }
+        Self { file, is_recording, exchanges, by_key }
+    }
+
+    /// The next exchange with this key that belongs to the trial; what names no trial belongs to the first.
+    fn next(&mut self, key: &str, request: &Exchange) -> Option<&Exchange> {
+        let waiting = self.by_key.get_mut(key)?;
+        let fits = |index: &usize| self.exchanges.get(*index).is_some_and(|exchange| belongs(exchange, request));
+        let position = waiting.iter().position(fits)?;
+        self.exchanges.get(waiting.remove(position)?)
+    }
+}
+
+/// Whether a recorded exchange is of the request's trial, and of its upstream where both name one.
+fn belongs(recorded: &Exchange, request: &Exchange) -> bool {
+    let upstream = recorded.upstream.as_ref().zip(request.upstream.as_ref()).is_none_or(|(one, other)| one == other);
+    upstream && trial(recorded) == trial(request)
+}
+
+fn trial(exchange: &Exchange) -> u32 {
+    exchange.trial.unwrap_or(1)
+}
+
+/// The answers that a run may give: the recording's, then the incident's wire, then the healthy one's. What it gets live
+/// it [keeps](Answers::keep), and [saves](Answers::save) at the end.
+#[derive(Debug)]
+pub struct Answers {
+    root: Root,
+    case: String,
+    target: String,
+    matching: Matching,
+    redactor: Redactor,
+    mode: Mode,
+    layers: Vec<Layer>,
+    unread: VecDeque<Utf8PathBuf>,
+    given: HashMap<(String, u32), usize>,
+    draft: Draft,
+}
+
+/// A request that nothing answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Miss {
+    /// Why, and the difference to the nearest recording, over several lines.
+    pub detail: String,
+}
+
+impl Answers {
+    /// Opens the recording of a case on a target; the wires are read only when it does not answer.
+    ///
+    /// # Errors
+    /// A recording that cannot be read: it is never taken for a missing one.
+    pub fn open(root: &Root, case: &Case, target: &str, matcher: Matcher<'_>, mode: Mode) -> Result<Self, Faults> {
+        let wires = case.wire.incident.iter().chain(&case.wire.healthy);
+        let mut answers = Self {
+            root: root.clone(),
+            case: case.id.clone(),
+            target: target.to_string(),
+            matching: matcher.matching.clone(),
+            redactor: matcher.redactor.clone(),
+            mode,
+            layers: Vec::new(),
+            unread: wires.map(|file| Utf8PathBuf::from(format!("postmortems/{}/{file}", case.id))).collect(),
+            given: HashMap::new(),
+            draft: Draft::default(),
+        };
+        answers.read(Utf8PathBuf::from(path(&case.id, target)), true)?;
+        Ok(answers)
+    }
+
+    /// The trials that are recorded; 1 at least, because a wire is one.
+    pub fn trials(&self) -> u32 {
+        let recorded = self.layers.iter().flat_map(|layer| &layer.exchanges).filter_map(|exchange| exchange.trial);
+        recorded.max().unwrap_or(1).max(1)
+    }
+
+    /// Reads a file's answers; what is not there has none.
+    fn read(&mut self, file: Utf8PathBuf, is_recording: bool) -> Result<(), Faults> {
+        let Some(text) = self.root.read_text_if_there(&file, limit::TRACE_BYTES)? else { return Ok(()) };
+        if is_recording {
+            check_header(&text, &file)?;
+        }
+        let mut exchanges = wire::read(&text, file.as_str())?;
+        // A recording holds completed answers only; in a wire, what failed is a condition and no answer.
+        exchanges.retain(|exchange| Attempt::of(exchange).is_none_or(|attempt| attempt.is_content()));
+        let layer = Layer::new(file, is_recording, exchanges, self.matcher());
+        self.layers.push(layer);
+        Ok(())
+    }
+
+    /// The next answer to a request; equal requests are answered in recorded order, and one more is a miss, as is
+    /// everything in a refresh.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn next(&mut self, request: &Exchange) -> Result<Option<Exchange>, Faults> {
+        if self.mode == Mode::Refresh {
+            return Ok(None);
+        }
+        let key = self.matcher().key(request);
+        loop {
+            for layer in &mut self.layers {
+                let is_kept = layer.is_recording && self.mode == Mode::Record;
+                if let Some(found) = layer.next(&key, request) {
+                    let answer = found.clone();
+                    if is_kept {
+                        self.draft.replayed(answer.clone());
+                    }
+                    *self.given.entry((key, trial(request))).or_default() += 1;
+                    return Ok(Some(answer));
+                }
+            }
+            match self.unread.pop_front() {
+                Some(file) => self.read(file, false)?,
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// How requests are compared.
+    pub fn matcher(&self) -> Matcher<'_> {
+        Matcher { matching: &self.matching, redactor: &self.redactor }
+    }
+
+    /// Keeps a live answer for the recording.
+    pub fn keep(&mut self, exchange: Exchange) {
+        self.draft.live(exchange);
+    }
+
+    /// Why nothing answers a request, and the difference to the nearest recording, over several lines.
+    pub fn miss(&self, request: &Exchange) -> Miss {
+        let asked = format!("{} {}", request.request.method, request.request.path);
+        let key = self.matcher().key(request);
+        let why = match (self.given.get(&(key.clone(), trial(request))), self.nearest(request)) {
+            (Some(times), _) => format!("was asked once more than it is recorded ({times} times)"),
+            (None, None) => format!("is not recorded, and {} has no recording of this API", self.case),
+            (None, Some((_, nearest))) if self.matcher().key(nearest) == key => format!("is not recorded for trial {}", trial(request)),
+            (None, Some((layer, nearest))) => {
+                format!("is not recorded; nearest is {} #{}, {}", layer.file, nearest.seq, drift(nearest, request))
+            }
+        };
+        Miss { detail: format!("{asked} {why}") }
+    }
+
+    /// What became different since the recording: the request, or, where it is the same, the answer.
+    pub fn change(&self, answered: &Exchange) -> Option<String> {
+        let (_, nearest) = self.nearest(answered)?;
+        if self.matcher().key(nearest) != self.matcher().key(answered) {
+            return Some(format!("asked live, {}", drift(nearest, answered)));
+        }
+        let words = |exchange: &Exchange| Attempt::of(exchange).map(|attempt| difference::spoken(&attempt)).unwrap_or_default();
+        let (recorded, now) = (words(nearest), words(answered));
+        (recorded != now).then(|| format!("the same request got another answer:\n{}", difference::lines(&recorded, &now).join("\n")))
+    }
+
+    fn nearest(&self, request: &Exchange) -> Option<(&Layer, &Exchange)> {
+        let known = self.layers.iter().flat_map(|layer| layer.exchanges.iter().map(move |exchange| (layer, exchange)));
+        let same_api = known.filter(|(_, exchange)| Api::of(exchange) == Api::of(request));
+        same_api.min_by_key(|(_, exchange)| difference::distance(&exchange.request.body, &request.request.body))
+    }
+
+    /// Writes the recording anew if anything was asked live; the path that was written.
+    ///
+    /// Lines that this run did not ask for are dropped once `is_complete`, except trials that it did not run and that
+    /// begin as one that it did. A refresh that did not come to its end leaves the recording as it is.
+    ///
+    /// # Errors
+    /// What cannot be written, or still looks like a secret.
+    pub fn save(self, is_complete: bool, header: &Header<'_>, destination: Destination<'_>) -> Result<Option<Utf8PathBuf>, Fault> {
+        if self.draft.is_empty() || (self.mode == Mode::Refresh && !is_complete) {
+            return Ok(None);
+        }
+        let matcher = Matcher { matching: &self.matching, redactor: &self.redactor };
+        let old = self.layers.into_iter().find(|layer| layer.is_recording).map(|layer| layer.exchanges).unwrap_or_default();
+        let kept = if is_complete { other_trials(old, &self.draft, matcher) } else { self.draft.unasked(old) };
+        let text = self.draft.text(kept, header, &self.redactor);
+        let file = Utf8PathBuf::from(path(&self.case, &self.target));
+        draft::write(destination, &file, &text, &self.redactor)?;
+        Ok(Some(file))
+    }
+}
+
+/// What sort of change a request is, and its words.
+fn drift(recorded: &Exchange, asked: &Exchange) -> String {
+    let (one, other) = (&recorded.request.body, &asked.request.body);
+    format!("{}:\n{}", difference::class(one, other), difference::lines(one, other).join("\n"))
+}
+
+/// Old trials that were not run now, and whose first request was.
+fn other_trials(old: Vec<Exchange>, draft: &Draft, matcher: Matcher<'_>) -> Vec<Exchange> {
+    let asked: HashSet<String> = draft.exchanges().map(|exchange| matcher.key(exchange)).collect();
+    let run: HashSet<u32> = draft.exchanges().map(trial).collect();
+    let mut first: HashMap<u32, bool> = HashMap::new();
+    let mut kept = old;
+    kept.retain(|exchange| {
+        let begins_alike = *first.entry(trial(exchange)).or_insert_with(|| asked.contains(&matcher.key(exchange)));
+        begins_alike && !run.contains(&trial(exchange))
+    });
+    kept
+}
+
+fn check_header(text: &str, file: &Utf8Path) -> Result<(), Fault> {
+    let first = text.lines().next().unwrap_or_default();
+    let header: Option<Value> = serde_json::from_str(first).ok();
+    match header.as_ref().and_then(|header| header.get("relapse_recording")).and_then(Value::as_u64) {
+        Some(1) => Ok(()),
+        Some(version) => {
+            Err(Fault::new(format!("recording of format {version}, expected 1")).in_file(file).help("update relapse, or record again"))
+        }
+        None => {
+            Err(Fault::new("the first line is no header of a recording").in_file(file).help("it must hold {\"relapse_recording\": 1, …}"))
+        }
+    }
+}
