@@ -159,6 +159,17 @@ fn a_tool_call_cut_by_the_token_limit_is_judged_as_it_is() {
     assert_eq!(case(&repository)["signals"]["outcome"], "truncated");
 }
 
+#[test]
+fn a_conversation_that_never_ends_is_judged_as_one_without_an_answer() {
+    let repository = tool_project("");
+    repository.edit("relapse.yaml", "snapshot: off", "snapshot: off, max_turns: 3");
+    let server = Server::start(|asked, _| Say::tool("lookup", "{\"order\": 7}").to(asked));
+    live(&repository, &server, "--mode record").expects(1);
+    let case = case(&repository);
+    assert_eq!((server.asked().len(), &case["answer"], &case["signals"]["output.empty"]), (3, &json!(""), &json!(true)));
+    assert!(case["notes"].to_string().contains("no final answer within 3 model calls"), "{case}");
+}
+
 // Tools that the case does not answer.
 
 #[test]

@@ -88,7 +88,8 @@ impl Speaker {
     /// # Errors
     /// Files that cannot be read, and a prompt that does not render.
     pub(super) async fn converse(&self, stage: Stage<'_>, case: &Case, answers: &mut Answers, trial: u32) -> Result<Held, Faults> {
-        let mut session = Session { speaker: self, stage, case, answers, trial, spent: Spent::default(), notes: Vec::new(), unrecorded: 0 };
+        let (spent, notes) = (Spent::default(), Vec::new());
+        let mut session = Session { speaker: self, stage, case, answers, trial, spent, notes, unrecorded: 0, has_changed: false };
         let outcome = match session.hold().await {
             Ok(request) => Ok(request),
             Err(Halt::Undecided(doubt, why)) => Err((doubt, why)),
@@ -138,6 +139,8 @@ struct Session<'s> {
     spent: Spent,
     notes: Vec<String>,
     unrecorded: u32,
+    /// Whether a call went live already.
+    has_changed: bool,
 }
 
 impl Session<'_> {
@@ -153,11 +156,11 @@ impl Session<'_> {
             };
             // An answer that stopped at its limit may have cut a tool call in two: it is judged as it is.
             if attempt.tool_calls.is_empty() || attempt.truncated() {
-                break;
+                return Ok(self.observed(exchanges));
             }
             self.answer_tools(&attempt, &mut conversation).await?;
         }
-        Ok(self.observed(exchanges))
+        Ok(self.unanswered(exchanges))
     }
 
     /// The model's next answer: recorded, else live.
@@ -174,7 +177,10 @@ impl Session<'_> {
             Ok(answered) => {
                 self.spent += answered.spent;
                 let answered = Exchange { response: answered.exchange.response, ms: answered.exchange.ms, ..asked };
-                self.notes.extend(self.answers.change(&answered).map(|change| format!("call {turn}: {change}")));
+                // What follows a change is its consequence.
+                if !std::mem::replace(&mut self.has_changed, true) {
+                    self.notes.extend(self.answers.change(&answered).map(|change| format!("call {turn}: {change}")));
+                }
                 self.answers.keep(answered.clone());
                 Ok(answered)
             }
@@ -206,6 +212,17 @@ impl Session<'_> {
         }
         self.unrecorded += missing.len() as u32;
         Err(Halt::Undecided(Doubt::NeedsRecording, missing.join("\n")))
+    }
+
+    /// A conversation that came to no answer within its turns: that it has none is known.
+    fn unanswered(&mut self, exchanges: Vec<Exchange>) -> Request {
+        self.notes.push(format!("no final answer within {} model calls (`max_turns`)", self.speaker.max_turns));
+        let mut request = self.observed(exchanges);
+        request.answer = Some(String::new());
+        request.signals.set_number("output.words", Some(0.0));
+        request.signals.set_flag("output.empty", Some(true));
+        request.signals.set_flag("output.json", Some(false));
+        request
     }
 
     /// What was observed: the wire of the conversation, with the case's passages as what was found.
