@@ -95,7 +95,7 @@ fn stored(mut exchange: Exchange, seq: u64, redactor: &Redactor) -> Exchange {
     keep(&mut exchange.request.headers);
     if let Some(response) = &mut exchange.response {
         keep(&mut response.headers);
-        stream::join_secrets(&mut response.payload, redactor);
+        stream::join_secrets(response, redactor);
     }
     exchange
 }

@@ -1,15 +1,18 @@
 //! Secrets that a stream cuts in two: a model that repeats one sends it in pieces, and no piece looks like a secret.
 
 use crate::redact::Redactor;
-use crate::wire::{Event, Payload};
+use crate::wire::{Event, Payload, Response};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Redacts texts that are whole only over several events: the first event of such a text gets all of it, redacted, and
-/// the others get none.
-pub(super) fn join_secrets(payload: &mut Payload, redactor: &Redactor) {
-    let Payload::Events(events) = payload else { return };
+/// the others get none. Where anything is redacted, the cuts between pieces mean nothing any more.
+pub(super) fn join_secrets(response: &mut Response, redactor: &Redactor) {
+    let Payload::Events(events) = &mut response.payload else { return };
+    if events.iter().any(|event| matches!(redactor.redact(&event.data), Cow::Owned(_))) {
+        response.cuts.clear();
+    }
     let mut parsed: Vec<Option<Value>> = events.iter().map(|event| crate::wire::json(&event.data)).collect();
     let mut texts: BTreeMap<String, String> = BTreeMap::new();
     for json in parsed.iter().flatten() {
@@ -18,6 +21,7 @@ pub(super) fn join_secrets(payload: &mut Payload, redactor: &Redactor) {
     for (pointer, whole) in texts {
         // What is a secret in one event only is found when the line is written.
         if let Cow::Owned(redacted) = redactor.redact(&whole) {
+            response.cuts.clear();
             replace(&mut parsed, events, &pointer, redacted);
         }
     }
@@ -54,28 +58,35 @@ fn each_text(pointer: &str, json: &Value, take: &mut impl FnMut(&str, &str)) {
 mod tests {
     use super::*;
 
-    fn payload(pieces: &[&str]) -> Payload {
+    fn response(events: Vec<Event>) -> Response {
+        let headers = BTreeMap::new();
+        Response { status: 200, headers, payload: Payload::Events(events), cuts: vec![7], end: crate::wire::End::Complete }
+    }
+
+    fn stream(pieces: &[&str]) -> Response {
         let event = |piece: &&str| Event {
             t_ms: 1.0,
             event: None,
             data: serde_json::json!({"id": "x", "choices": [{"delta": {"content": piece}}]}).to_string(),
         };
-        Payload::Events(pieces.iter().map(event).chain([Event { data: "[DONE]".into(), ..Event::default() }]).collect())
+        response(pieces.iter().map(event).chain([Event { data: "[DONE]".into(), ..Event::default() }]).collect())
     }
 
     #[test]
     fn a_secret_in_pieces_is_gone_and_the_text_around_it_stays() {
         let redactor = Redactor::new([("APP_KEY".to_string(), "correct-horse-9".to_string())]).unwrap();
-        let mut cut = payload(&["The key is corr", "ect-ho", "rse-9, keep it", "."]);
+        let mut cut = stream(&["The key is corr", "ect-ho", "rse-9, keep it", "."]);
         join_secrets(&mut cut, &redactor);
-        assert_eq!(cut, payload(&["The key is [redacted:app-key:1], keep it.", "", "", ""]));
+        assert!(cut.cuts.is_empty());
+        assert_eq!(cut.payload, stream(&["The key is [redacted:app-key:1], keep it.", "", "", ""]).payload);
     }
 
     #[test]
     fn a_stream_without_secrets_stays_byte_for_byte() {
         let data = r#"{ "b": 1.0, "a": "x" }"#;
-        let mut plain = Payload::Events(vec![Event { data: data.into(), ..Event::default() }]);
+        let mut plain = response(vec![Event { data: data.into(), ..Event::default() }]);
+        let before = plain.clone();
         join_secrets(&mut plain, &Redactor::default());
-        assert_eq!(plain, Payload::Events(vec![Event { data: data.into(), ..Event::default() }]));
+        assert_eq!(plain, before);
     }
 }

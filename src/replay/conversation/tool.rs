@@ -56,7 +56,7 @@ pub(super) async fn answer(
     }
     let begun = Instant::now();
     let payload = live(stage, tool, &asked).await?;
-    let answered = Response { status: 200, headers: BTreeMap::new(), payload, end: End::Complete };
+    let answered = Response { status: 200, headers: BTreeMap::new(), payload, end: End::Complete, cuts: Vec::new() };
     let text = said(&answered.payload);
     answers.keep(Exchange { ms: Some(begun.elapsed().as_micros() as f64 / 1e3), response: Some(answered), ..asked });
     Ok(Answer::Text(text))
