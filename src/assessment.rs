@@ -10,6 +10,8 @@ use crate::check::{Check, Finding, Needs, Observation};
 use crate::disk::{self, Reference, Root};
 use crate::expression::{Expression, Vocabulary};
 use crate::fault::{Fault, Faults, Place};
+use crate::grade::{self, Grades};
+use crate::judge::Scene;
 use crate::limit;
 use crate::mapping::Mapping;
 use crate::project::Telemetry;
@@ -113,6 +115,25 @@ impl<'a> Examiner<'a> {
         self.questions.iter().any(|(_, question)| applies(&question.needs()))
     }
 
+    /// The id of the case.
+    pub fn case_id(&self) -> &str {
+        &self.case.id
+    }
+
+    /// What the tests of the case ask of graders.
+    pub fn questions(&self) -> Vec<&grade::Question> {
+        let checks = self.questions.iter().filter_map(|(_, question)| match question {
+            Question::Test(check) => Some(check),
+            Question::Signal(_) => None,
+        });
+        checks.flat_map(Check::questions).collect()
+    }
+
+    /// What a grader is shown besides a candidate's answer.
+    pub fn scene(&self, request: &Request) -> Scene {
+        Scene::new(&self.case.input, request.documents.as_deref())
+    }
+
     /// The trials of this case on one target, none of them run yet.
     pub fn trials<'e>(&'e self, target: &str, source: Source, standard: Standard<'a>) -> Trials<'e, 'a> {
         Trials::new(self, target, source, standard)
@@ -182,7 +203,7 @@ impl<'a> Examiner<'a> {
     }
 
     /// How one test went on one candidate; the verdict is none when it holds.
-    fn ask(&self, asked: Asked<'_>, question: &Question, request: &Request) -> (TestReport, Option<Verdict>) {
+    fn ask(&self, asked: Asked<'_>, question: &Question, request: &Request, grades: &Grades) -> (TestReport, Option<Verdict>) {
         let mut report = blank_test(asked, question);
         let needs = question.needs();
         if request.trace.is_none() && !applies(&needs) {
@@ -190,7 +211,7 @@ impl<'a> Examiner<'a> {
             report.why = Some("not applicable on a prompt target: it would test relapse itself".into());
             return (report, None);
         }
-        let finding = self.answer(question, request);
+        let finding = self.answer(question, request, grades);
         report.held = finding.held;
         report.actual = finding.actual;
         report.values = finding.values;
@@ -206,7 +227,7 @@ impl<'a> Examiner<'a> {
         (report, Some(verdict))
     }
 
-    fn answer(&self, question: &Question, request: &Request) -> Finding {
+    fn answer(&self, question: &Question, request: &Request, grades: &Grades) -> Finding {
         let observation = Observation {
             answer: request.answer.as_deref(),
             signals: &request.signals,
@@ -217,6 +238,7 @@ impl<'a> Examiner<'a> {
             healthy_fields: &self.healthy_fields,
             tool_uses: request.tool_uses.as_deref(),
             documents: request.documents.as_deref(),
+            grades: Some(grades),
         };
         match question {
             Question::Test(check) => check.evaluate(&observation),
@@ -330,7 +352,7 @@ fn next(report: &CaseReport) -> Option<String> {
         }
         Verdict::Undecided(Doubt::Blind) => "add the attribute that is named, so that the test can decide".into(),
         Verdict::Undecided(Doubt::NoTrace) => format!("set the attribute `relapse.case` to `{}` on the run's root span", report.id),
-        Verdict::Undecided(Doubt::Judge) => "a judge's answer is needed; this version records none, so use a deterministic check".into(),
+        Verdict::Undecided(Doubt::Judge) => format!("relapse run {} --target {} --mode record", report.id, report.target),
         Verdict::Undecided(_) => return None,
     })
 }

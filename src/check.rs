@@ -1,6 +1,7 @@
 //! A check: what must hold of a candidate, and the evidence for it.
 
 mod cites;
+mod grader;
 mod json;
 mod observation;
 mod text;
@@ -10,6 +11,7 @@ pub use observation::Observation;
 
 use crate::expression::{Expression, Vocabulary};
 use crate::fault::{Fault, Faults, Place};
+use crate::grade::Question;
 use crate::inert;
 use crate::limit;
 use crate::signal::Datum;
@@ -50,14 +52,7 @@ enum Part {
     Json(json::JsonCheck),
     Cites(cites::Citations),
     Tool(tool::ToolCheck),
-    Later(Later),
-}
-
-/// A grader that needs a model or a program; it is kept, and answered honestly as undecided.
-#[derive(Debug)]
-struct Later {
-    key: &'static str,
-    expected: String,
+    Graded(grader::Graded),
 }
 
 /// What came of a check.
@@ -88,8 +83,6 @@ pub struct Needs {
     pub answer: bool,
     /// Whether it reads tool calls.
     pub tools: bool,
-    /// Whether a judge, an embedding model or a program decides it.
-    pub grader: bool,
 }
 
 impl Check {
@@ -143,6 +136,14 @@ impl Check {
         parts.join("; ")
     }
 
+    /// What it asks of graders.
+    pub fn questions(&self) -> impl Iterator<Item = &Question> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Graded(check) => Some(&check.question),
+            _ => None,
+        })
+    }
+
     /// What it looks at.
     pub fn needs(&self) -> Needs {
         let mut needs = Needs::default();
@@ -152,12 +153,8 @@ impl Check {
                     needs.signals.extend(expression.signals().into_iter().map(str::to_string));
                     needs.fields.extend(expression.fields().into_iter().map(str::to_string));
                 }
-                Part::Text(_) | Part::Json(_) | Part::Cites(_) => needs.answer = true,
+                Part::Text(_) | Part::Json(_) | Part::Cites(_) | Part::Graded(_) => needs.answer = true,
                 Part::Tool(_) => needs.tools = true,
-                Part::Later(_) => {
-                    needs.answer = true;
-                    needs.grader = true;
-                }
             }
         }
         needs
@@ -205,7 +202,7 @@ impl Part {
             "json" => json::JsonCheck::parse(node, loader, faults).map(Self::Json),
             "cites" => cites::Citations::parse(node, faults).map(Self::Cites),
             "tool_called" | "tool_not_called" | "tools_in_order" => tool::ToolCheck::parse(key, node, faults).map(Self::Tool),
-            _ => Later::parse(key, node, faults).map(Self::Later),
+            _ => grader::Graded::parse(key, node, faults).map(Self::Graded),
         }
     }
 
@@ -216,7 +213,7 @@ impl Part {
             Self::Json(check) => check.expected(),
             Self::Cites(check) => check.expected(),
             Self::Tool(check) => check.expected(),
-            Self::Later(later) => later.expected.clone(),
+            Self::Graded(check) => check.expected(),
         }
     }
 
@@ -227,7 +224,7 @@ impl Part {
             Self::Json(check) => check.evaluate(observation),
             Self::Cites(check) => check.evaluate(observation),
             Self::Tool(check) => check.evaluate(observation),
-            Self::Later(later) => later.evaluate(),
+            Self::Graded(check) => check.evaluate(observation),
         }
     }
 }
@@ -266,32 +263,5 @@ fn no_answer(expected: String) -> Finding {
         actual: "the answer was not captured".into(),
         unknown: BTreeSet::from(["answer".to_string()]),
         ..Finding::default()
-    }
-}
-
-impl Later {
-    fn parse(key: &str, node: &Node, faults: &mut Faults) -> Option<Self> {
-        let key = KEYS.into_iter().find(|known| *known == key)?;
-        let rubric = match &node.value {
-            Yaml::Map(_) => {
-                let known: &[&str] = match key {
-                    "judge" => &["rubric", "model", "votes"],
-                    "similar" => &["to", "min", "model"],
-                    _ => &["name", "with"],
-                };
-                node.as_map(known, faults)?.text(known[0], faults)?.value
-            }
-            _ => node.as_text(faults)?.to_string(),
-        };
-        Some(Self { key, expected: format!("{key}: {}", inert::one_line(&rubric)) })
-    }
-
-    fn evaluate(&self) -> Finding {
-        let actual = match self.key {
-            "judge" => "no judge has answered",
-            "similar" => "no embedding model was asked",
-            _ => "no program was run",
-        };
-        Finding { expected: self.expected.clone(), actual: actual.into(), doubt: Some(Doubt::Judge), ..Finding::default() }
     }
 }

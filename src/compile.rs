@@ -1,9 +1,12 @@
 //! Compiling a postmortem into a case, and the proof that it would have caught its incident.
 
 mod conditions;
+mod graders;
 mod late;
 mod material;
 mod proof;
+
+pub use graders::{Asked, questions};
 
 use crate::canonical;
 use crate::case::{Case, Compiled, Side, Status, WireFiles};
@@ -12,6 +15,7 @@ use crate::disk::{Reference, Root};
 use crate::evidence::Evidence;
 use crate::fault::{Fault, Faults, Place};
 use crate::field;
+use crate::judgement::{Judgements, Panel};
 use crate::limit;
 use crate::mapping::Mapping;
 use crate::postmortem::{self, Postmortem};
@@ -85,11 +89,16 @@ pub fn compile(root: &Root, project: &Project, mapping: &Mapping, postmortem: &P
     let Some(read) = read else { return Err(faults.into_result(()).err().unwrap_or_default()) };
     let mut warnings = Vec::new();
     let material = material::Material::gather(root, postmortem, &read, &mut faults);
-    let proof = proof::Proof::of(root, postmortem, &read, mapping, &mut faults);
+    let (panel, judgements) = (Panel::of(project), faults.take(Judgements::load(root, &postmortem.id)).unwrap_or_default());
+    let bench = proof::Bench { panel: &panel, judgements: &judgements, input: &material.input };
+    let proof = proof::Proof::of(root, postmortem, &read, (mapping, bench), &mut faults);
+    graders::check(project, &panel, &proof.questions, &mut faults);
     material.check_targets(root, project, postmortem, &mut faults);
     if proof.proves_nothing() && faults.is_empty() {
         let fault = Fault::new("nothing in this postmortem is proved").at(postmortem.title.place.clone());
-        faults.push(fault.help("at least one test, field or signal must fail on the incident and hold when healthy"));
+        let rule = "at least one test, field or signal must fail on the incident and hold when healthy";
+        let ask = if proof.questions.is_empty() { "" } else { "; graders are asked with `relapse compile --record`" };
+        faults.push(fault.help(format!("{rule}{ask}")));
     }
     warnings.extend(proof.warnings());
     let case = Case {

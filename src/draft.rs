@@ -139,6 +139,7 @@ fn observation<'a>(request: &'a Request, healthy: &'a Signals, incident: &'a Sig
         healthy_fields: &NO_FIELDS,
         tool_uses: request.tool_uses.as_deref(),
         documents: request.documents.as_deref(),
+        grades: None,
     }
 }
 

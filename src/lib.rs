@@ -58,11 +58,17 @@ pub mod evidence;
 
 pub mod expression;
 
+pub mod grade;
+
+pub mod judge;
+
 pub mod check;
 
 pub mod postmortem;
 
 pub mod project;
+
+pub mod judgement;
 
 pub mod application;
 
@@ -87,6 +93,8 @@ pub mod proxy;
 pub mod snapshot;
 
 pub mod assessment;
+
+pub mod grading;
 
 pub mod replay;
 

@@ -106,6 +106,12 @@ pub const OUTPUT_TOKENS: u64 = 4096;
 pub const TOOL_SECONDS: u64 = 60;
 /// Bytes that a live tool may print.
 pub const TOOL_BYTES: u64 = 1 << 20;
+/// Bytes of a judge's reply.
+pub const JUDGEMENT_BYTES: usize = 64 << 10;
+/// Replies of a judge to one question before it is given up as unusable.
+pub const JUDGE_REPLIES: u32 = 3;
+/// Seconds that a program under `checks` may take.
+pub const CHECK_SECONDS: u64 = 30;
 /// Characters of a case id.
 pub const ID_CHARS: usize = 100;
 /// Bytes of a value that a terminal report shows before it is clipped.
@@ -169,6 +175,9 @@ pub const ALL: &[(&str, u64, &str)] = &[
     ("answer in a budget, where nothing limits it", OUTPUT_TOKENS, "tokens"),
     ("answer of a live tool", TOOL_BYTES, "bytes"),
     ("wait for a live tool", TOOL_SECONDS, "seconds"),
+    ("judge's reply", JUDGEMENT_BYTES as u64, "bytes"),
+    ("unusable replies of a judge to one question", JUDGE_REPLIES as u64, "replies"),
+    ("time of a program under `checks`", CHECK_SECONDS, "seconds"),
     ("case id", ID_CHARS as u64, "characters"),
     ("value shown on a terminal", SHOWN_BYTES as u64, "bytes"),
     ("difference shown on a terminal", SHOWN_DIFFERENCE as u64, "lines"),

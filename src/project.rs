@@ -18,7 +18,8 @@ use crate::postmortem::check_name;
 use crate::yaml::{self, Map, Node, Spanned};
 use camino::Utf8Path;
 
-const KEYS: &[&str] = &["version", "targets", "providers", "judge", "match", "budget", "concurrency", "telemetry", "checks", "tools"];
+const KEYS: &[&str] =
+    &["version", "targets", "providers", "judge", "embeddings", "match", "budget", "concurrency", "telemetry", "checks", "tools"];
 
 /// A program that serves as a check.
 #[derive(Debug, Clone)]
@@ -38,6 +39,8 @@ pub struct Project {
     pub providers: Vec<Provider>,
     /// Who judges, if anyone does.
     pub judge: Option<Judge>,
+    /// Whose embeddings say how near an answer is to a text, if anyone's.
+    pub embeddings: Option<Model>,
     /// How requests are compared with recorded ones.
     pub matching: Matching,
     /// How much a run may cost.
@@ -58,6 +61,7 @@ impl Default for Project {
             targets: Vec::new(),
             providers: Vec::new(),
             judge: None,
+            embeddings: None,
             matching: Matching::default(),
             budget: Budget::default(),
             concurrency: limit::CONCURRENCY,
@@ -107,6 +111,7 @@ impl Project {
             checks: named(map.get("checks"), faults, program),
             tools: named(map.get("tools"), faults, settings::tool),
             judge,
+            embeddings: map.get("embeddings").and_then(|node| settings::model(node, faults)),
             providers,
         };
         // Also those that could not be read, which are faults of their own.
@@ -122,7 +127,7 @@ impl Project {
             TargetKind::Prompt(prompt) => Some(&prompt.model),
             _ => None,
         });
-        for model in models.chain(self.judge.iter().map(|judge| &judge.model)) {
+        for model in models.chain(self.judge.iter().map(|judge| &judge.model)).chain(&self.embeddings) {
             faults.take(model.check_provider(&written));
         }
     }

@@ -12,6 +12,7 @@ use crate::case::Case;
 use crate::client::{Client, Spent};
 use crate::disk::{Destination, Root};
 use crate::fault::Faults;
+use crate::grading::Graders;
 use crate::project::{Project, Target, TargetKind};
 use crate::recording::{Answers, Header, Matcher, Mode};
 use crate::redact::Redactor;
@@ -32,6 +33,8 @@ pub struct Stage<'a> {
     pub redactor: &'a Redactor,
     /// What candidates are held against.
     pub standard: Standard<'a>,
+    /// Who grades answers that no rule can decide.
+    pub graders: &'a Graders<'a>,
     /// Where answers come from.
     pub mode: Mode,
     /// Who asks providers; none in a replay, which opens no socket.
@@ -155,7 +158,7 @@ async fn run(stage: Stage<'_>, ready: &Ready, assignment: Assignment<'_>) -> Res
             let mut trials = examiner.trials(target, Source::Given(found.len() as u32), stage.standard);
             for request in &found {
                 acceptance.see(stage, request);
-                trials.take(request);
+                trials.take(request, &stage.graders.grade(&examiner, request).await?);
             }
             if trials.next().is_some() {
                 trials.stop(Doubt::NoTrace, pool.why_undecided(assignment.case, found.len()));
@@ -188,7 +191,7 @@ where
         match run(trial).await? {
             Ok(observed) => {
                 acceptance.see(stage, &observed.request);
-                trials.take(&observed.request);
+                trials.take(&observed.request, &stage.graders.grade(examiner, &observed.request).await?);
                 let new = observed.notes.into_iter().filter(|note| !notes.contains(note)).collect::<Vec<_>>();
                 notes.extend(new);
             }
@@ -221,7 +224,7 @@ async fn speak(
         match held.outcome {
             Ok(request) => {
                 acceptance.see(stage, &request);
-                trials.take(&request);
+                trials.take(&request, &stage.graders.grade(examiner, &request).await?);
             }
             Err((doubt, why)) => {
                 is_complete = false;

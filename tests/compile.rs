@@ -17,6 +17,13 @@ fn expecting(expect: &str) -> Repository {
     repository
 }
 
+/// The same, where a judge is to say whether an answer is good.
+fn judged(rubric: &str) -> Repository {
+    let repository = expecting(&format!("{{judge: {rubric}}}"));
+    repository.edit("relapse.yaml", "version: 1", "version: 1\njudge: {model: openai/gpt-4o}");
+    repository
+}
+
 /// The project `passed`, with another file as its incident.
 fn with_incident(file: &str) -> Repository {
     let repository = Repository::of("passed");
@@ -307,11 +314,11 @@ fn a_test_blind_on_the_incident_gates_on_a_candidate_that_tells() {
 
 #[test]
 fn a_judge_without_an_answer_is_unproved_beside_what_is_proved() {
-    assert_snapshot!(expecting("{judge: Names the refund window.}").relapse("compile").expects(0), @"
+    assert_snapshot!(judged("Names the refund window.").relapse("compile").expects(0), @"
     exit 0
     -- stdout --
     refund-window: 1 proved, 1 unproved
-      test   says-30-days                 unproved  no judge has answered
+      test   says-30-days                 unproved  no judge has answered: ask with `relapse compile --record`
              at postmortems/refund-window.md:9:11
     1 compiled, 1 changed
     ");
@@ -319,7 +326,7 @@ fn a_judge_without_an_answer_is_unproved_beside_what_is_proved() {
 
 #[test]
 fn a_postmortem_that_proves_nothing_is_refused() {
-    let repository = expecting("{judge: Names the refund window.}");
+    let repository = judged("Names the refund window.");
     repository.edit(POSTMORTEM, "{not_contains: 90 days}", "{judge: Invents nothing.}");
     assert_snapshot!(refused(&repository), @"
     exit 2
@@ -327,7 +334,7 @@ fn a_postmortem_that_proves_nothing_is_refused() {
     postmortems/refund-window.md:2:8: nothing in this postmortem is proved
       2 | title: Promised a 90-day refund window
         |        ^
-      help: at least one test, field or signal must fail on the incident and hold when healthy
+      help: at least one test, field or signal must fail on the incident and hold when healthy; graders are asked with `relapse compile --record`
     ");
 }
 

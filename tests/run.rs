@@ -626,11 +626,12 @@ fn a_muted_case_gates_after_its_date() {
 fn a_judge_without_an_answer_is_undecided_and_never_green() {
     let repository = Repository::of("passed");
     repository.edit(POSTMORTEM, "{contains: 30 days}", "{judge: Names the refund window.}");
+    repository.edit("relapse.yaml", "version: 1", "version: 1\njudge: {model: openai/gpt-4o}");
     repository.relapse("compile").expects(0);
-    assert_snapshot!(repository.relapse("run").expects(3), @"
-    exit 3
+    assert_snapshot!(repository.relapse("run").expects(5), @"
+    exit 5
     -- stdout --
-    undecided  refund-window [bot] (judge)
+    undecided  refund-window [bot] (needs-recording)
       Promised a 90-day refund window
 
       says-30-days (nothing can be said)
@@ -641,9 +642,9 @@ fn a_judge_without_an_answer_is_undecided_and_never_green() {
       1 other test holds
 
       next:
-        a judge's answer is needed; this version records none, so use a deterministic check
+        put the answer into cases/refund-window/recordings/bot.jsonl, or take the change back
 
-    0 passed, 0 regressed, 0 changed, 1 undecided · infrastructure
+    0 passed, 0 regressed, 0 changed, 1 undecided · needs-person
     ");
 }
 

@@ -3,6 +3,7 @@
 use super::fields::{self, Fields};
 use super::{Asked, Examiner, Question, Standard, blank_test};
 use crate::gate::{Gate, Rule, Ruling, Tally};
+use crate::grade::Grades;
 use crate::limit;
 use crate::request::Request;
 use crate::verdict::{CaseReport, Doubt, Regression, TestReport, Verdict};
@@ -21,7 +22,7 @@ pub enum Source {
 /// The trials of one case on one target, as they come in.
 ///
 /// ```text
-/// while let Some(number) = trials.next() { trials.take(&request) }   // or trials.stop(doubt, why) when none can be had
+/// while let Some(number) = trials.next() { trials.take(&request, &grades) }   // or trials.stop(doubt, why) when none can be had
 /// trials.close()
 /// ```
 #[derive(Debug)]
@@ -76,13 +77,13 @@ impl<'e, 'a> Trials<'e, 'a> {
         (open && self.stopped.is_none()).then_some(self.taken + 1)
     }
 
-    /// One more trial.
-    pub fn take(&mut self, request: &Request) {
+    /// One more trial, with what graders said of its answer.
+    pub fn take(&mut self, request: &Request, grades: &Grades) {
         self.taken += 1;
         let fields = fields::assess(self.examiner.case, request, self.standard);
         let mut gravest = None;
         for ((asked, question), count) in self.examiner.questions.iter().zip(&mut self.counts) {
-            let (test, verdict) = self.examiner.ask(*asked, question, request);
+            let (test, verdict) = self.examiner.ask(*asked, question, request, grades);
             let verdict = verdict.map(|verdict| blind_for_missing_field(verdict, &test, &fields.missing));
             gravest = gravest.max(verdict);
             count.add(test, verdict);

@@ -2,6 +2,7 @@
 
 use crate::expression::{Environment, FieldValue, Frame};
 use crate::field::State;
+use crate::grade::Grades;
 use crate::request::ToolUse;
 use crate::signal::{Datum, Signals};
 use crate::trace::Document;
@@ -29,6 +30,8 @@ pub struct Observation<'a> {
     pub tool_uses: Option<&'a [ToolUse]>,
     /// The passages that were found; none when nothing says.
     pub documents: Option<&'a [Document]>,
+    /// What graders said of the answer; none where nobody asks them.
+    pub grades: Option<&'a Grades>,
 }
 
 impl Environment for Observation<'_> {

@@ -9,6 +9,7 @@ use crate::compile;
 use crate::disk::{Destination, Root};
 use crate::egress::{Deadlines, Egress, Hosts};
 use crate::fault::{Fault, Faults, suggest};
+use crate::grading::Graders;
 use crate::project::{Budget, Project, Target, TargetKind};
 use crate::provider;
 use crate::recording;
@@ -87,11 +88,13 @@ pub(super) fn run(root: &Root, args: &Args, terminal: Terminal) -> Result<Outcom
     let client = client(&project, args)?;
     let standard = Standard { telemetry: &project.telemetry, mapping: &mapping, now: now(), rate_tests: suite.rate_tests() };
     let destination = destination(root, args)?;
+    let graders = Graders::new(root, &project, &redactor);
     let stage = Stage {
         root,
         project: &project,
         redactor: &redactor,
         standard,
+        graders: &graders,
         mode: match args.mode {
             Mode::Replay => recording::Mode::Replay,
             Mode::Record => recording::Mode::Record,

@@ -66,6 +66,7 @@ fn moment(rule: &Expression, request: &Request, healthy: &Signals, incident: &Si
         healthy_fields: &Map::new(),
         tool_uses: request.tool_uses.as_deref(),
         documents: request.documents.as_deref(),
+        grades: None,
     };
     let at = request.trace.as_ref().map_or(0.0, |trace| trace.start_ns() as f64 / 1e9);
     Moment { at, fires: fires(rule.evaluate(&observation).truth) }

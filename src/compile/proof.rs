@@ -4,9 +4,12 @@ use super::{Claim, Read, field_of_signal, late, parse_check};
 use crate::case::{self, FieldRequirement, LateSignal, Test, Trial};
 use crate::check::{Check, Finding, Observation, show};
 use crate::disk::{Reference, Root};
-use crate::fault::{Fault, Faults};
+use crate::fault::{Fault, Faults, Place};
 use crate::field::{On, State};
+use crate::grade::{Grades, Question};
 use crate::inert;
+use crate::judge::Scene;
+use crate::judgement::{Inquiry, Judgements, Panel};
 use crate::mapping::Mapping;
 use crate::postmortem::{self, MissingField, Postmortem};
 use crate::request::Request;
@@ -24,6 +27,8 @@ pub(super) struct Proof {
     pub(super) compared_fields: Vec<String>,
     /// Files that checks name.
     pub(super) schemas: Vec<Reference>,
+    /// What checks ask of graders, with the place of the check.
+    pub(super) questions: Vec<(Question, Place)>,
 }
 
 /// What every evaluation of one postmortem shares.
@@ -32,13 +37,36 @@ struct Sides<'a> {
     healthy: Signals,
     healthy_fields: Map<String, Value>,
     read: &'a Read,
+    bench: Bench<'a>,
+}
+
+/// What graders have said of the evidence.
+#[derive(Clone, Copy)]
+pub(super) struct Bench<'a> {
+    pub(super) panel: &'a Panel,
+    pub(super) judgements: &'a Judgements,
+    /// The input of the case.
+    pub(super) input: &'a Value,
+}
+
+impl Bench<'_> {
+    /// The recorded grades of a check on one request.
+    fn grades(&self, check: &Check, request: &Request) -> Grades {
+        let mut grades = Grades::default();
+        let scene = Scene::new(self.input, request.documents.as_deref());
+        for (question, answer) in check.questions().zip(std::iter::repeat(request.answer.as_deref())) {
+            let Some(answer) = answer else { continue };
+            grades.give(question.clone(), self.judgements.grade(self.panel, Inquiry { question, scene: &scene, answer }));
+        }
+        grades
+    }
 }
 
 impl<'a> Sides<'a> {
-    fn new(read: &'a Read) -> Self {
+    fn new(read: &'a Read, bench: Bench<'a>) -> Self {
         let median = |requests: &[Request]| Signals::median(&requests.iter().map(|request| request.signals.clone()).collect::<Vec<_>>());
         let healthy_fields = read.healthy.first().map(present_fields).unwrap_or_default();
-        Self { incident: median(&read.incidents), healthy: median(&read.healthy), healthy_fields, read }
+        Self { incident: median(&read.incidents), healthy: median(&read.healthy), healthy_fields, read, bench }
     }
 
     fn evaluate(&self, check: &Check, request: &Request) -> Finding {
@@ -52,6 +80,7 @@ impl<'a> Sides<'a> {
             healthy_fields: &self.healthy_fields,
             tool_uses: request.tool_uses.as_deref(),
             documents: request.documents.as_deref(),
+            grades: Some(&self.bench.grades(check, request)),
         })
     }
 }
@@ -61,8 +90,14 @@ fn present_fields(request: &Request) -> Map<String, Value> {
 }
 
 impl Proof {
-    pub(super) fn of(root: &Root, postmortem: &Postmortem, read: &Read, mapping: &Mapping, faults: &mut Faults) -> Self {
-        let sides = Sides::new(read);
+    pub(super) fn of(
+        root: &Root,
+        postmortem: &Postmortem,
+        read: &Read,
+        (mapping, bench): (&Mapping, Bench<'_>),
+        faults: &mut Faults,
+    ) -> Self {
+        let sides = Sides::new(read, bench);
         let mut proof = Self::default();
         for field in &postmortem.fields_missing {
             proof.prove_field(field, read, mapping, faults);
@@ -71,6 +106,7 @@ impl Proof {
             let (check, schemas) = parse_check(root, postmortem, &test.expect, faults);
             proof.schemas.extend(schemas);
             if let Some(check) = check {
+                proof.questions.extend(check.questions().map(|question| (question.clone(), test.expect.place.clone())));
                 proof.prove_test(test, &check, &sides, faults);
             }
         }
@@ -198,11 +234,15 @@ fn trial(finding: &Finding) -> Trial {
 
 /// What a test proved to be, and why.
 fn verdict(incident: &Finding, healthy: &[Finding]) -> (case::Proof, String) {
-    if let Some(doubt) = incident.doubt.map(|_| incident.actual.clone()) {
-        return (case::Proof::Unproved, doubt);
-    }
     if let Some(failed) = healthy.iter().find(|finding| finding.held == Some(false)) {
         return (case::Proof::FalseAlarm, format!("fails when healthy: {}", seen(failed)));
+    }
+    let doubtful = [incident].into_iter().filter(|finding| finding.held.is_none()).chain(healthy).find(|finding| finding.doubt.is_some());
+    if let Some(finding) = doubtful.filter(|_| incident.held != Some(true)) {
+        return (
+            case::Proof::Unproved,
+            format!("{}: ask with `relapse compile --record`", inert::one_line(&inert::clip(&finding.actual, 120))),
+        );
     }
     match incident.held {
         Some(true) => (case::Proof::Vacuous, format!("holds on the incident: {}", seen(incident))),
