@@ -2,6 +2,7 @@
 
 mod clean;
 mod compile;
+mod live;
 mod new;
 mod print;
 mod publish;

@@ -7,11 +7,12 @@ use crate::grade::{Grade, Question};
 use crate::inert;
 use crate::judge::{self, Opinion, Scene, Vote};
 use crate::limit;
-use crate::project::Project;
+use crate::project::{DEFAULT_VOTES, Project};
 use crate::verdict::Doubt;
 use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// The path of a case's judgements, from the repository's root.
 pub fn path(case: &str) -> String {
@@ -19,7 +20,7 @@ pub fn path(case: &str) -> String {
 }
 
 /// Who grades where a check does not say.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Panel {
     judge: Option<String>,
     votes: u32,
@@ -32,7 +33,7 @@ impl Panel {
         let written = |model: &crate::project::Model| format!("{}/{}", model.provider, model.name.value);
         Self {
             judge: project.judge.as_ref().map(|judge| written(&judge.model)),
-            votes: project.judge.as_ref().map_or(1, |judge| judge.votes),
+            votes: project.judge.as_ref().map_or(DEFAULT_VOTES, |judge| judge.votes),
             embeddings: project.embeddings.as_ref().map(written),
         }
     }
@@ -127,13 +128,19 @@ pub enum Judgement {
 }
 
 impl Judgement {
-    /// What was asked, as canonical JSON: equal for two judgements of which one replaces the other.
-    fn key(&self) -> String {
+    /// What was asked, as canonical JSON; all votes on one answer have one.
+    fn question(&self) -> String {
         canonical::json(&match self {
-            Self::Judge { model, prompt, rubric, scene, answer, vote, .. } => json!(["judge", rubric, answer, scene, model, prompt, vote]),
+            Self::Judge { model, prompt, rubric, scene, answer, .. } => json!(["judge", rubric, answer, scene, model, prompt]),
             Self::Similar { model, to, answer, .. } => json!(["similar", to, answer, model]),
             Self::Command { name, with, scene, answer, .. } => json!(["command", name, with, answer, scene]),
         })
+    }
+
+    /// Equal for two judgements of which one replaces the other.
+    fn key(&self) -> (String, u32) {
+        let vote = if let Self::Judge { vote, .. } = self { *vote } else { 1 };
+        (self.question(), vote)
     }
 }
 
@@ -204,9 +211,11 @@ impl Judgements {
         }
     }
 
-    /// Keeps all judgements of another file.
-    pub fn keep_all(&mut self, other: Self) {
-        other.lines.into_iter().for_each(|judgement| self.keep(judgement));
+    /// Keeps newer judgements, in place of all on the same questions.
+    pub fn supersede(&mut self, newer: Self) {
+        let asked: BTreeSet<String> = newer.lines.iter().map(Judgement::question).collect();
+        self.lines.retain(|judgement| !asked.contains(&judgement.question()));
+        self.lines.extend(newer.lines);
     }
 
     /// The grade that these judgements give; undecided for want of a recording when another answer is needed.
@@ -285,7 +294,11 @@ fn grade_of(votes: &[Vote], wanted: u32, answer: &str) -> Grade {
     }
     let told = || votes.iter().map(told).collect::<Vec<_>>().join("\n");
     match judge::decide(votes, wanted) {
-        Some(opinion) => Grade::Verdict { held: opinion == Opinion::Yes, says: told() },
+        Some(opinion) => {
+            let agreeing = votes.iter().filter(|vote| vote.verdict == opinion).count();
+            let says = format!("{}\n({agreeing} of {} votes)", told(), votes.len());
+            Grade::Verdict { held: opinion == Opinion::Yes, says }
+        }
         None if votes.is_empty() => unrecorded("no judge has answered"),
         None => unrecorded(&format!("the judge has not voted often enough\n{}", told())),
     }
@@ -298,4 +311,77 @@ fn told(vote: &Vote) -> String {
     };
     let quotes: Vec<String> = vote.evidence.iter().map(|quote| format!("\"{}\"", inert::one_line(quote.trim()))).collect();
     format!("{word}: {} {}", inert::one_line(vote.reason.trim()), quotes.join(", ")).trim_end().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vote(number: u32, verdict: Opinion) -> Judgement {
+        Judgement::Judge {
+            model: "local/judge".into(),
+            prompt: judge::PROMPT_VERSION,
+            rubric: "Names the window.".into(),
+            scene: Scene::default().digest(),
+            answer: digest("30 days"),
+            vote: number,
+            reason: "r".into(),
+            evidence: vec!["30 days".into()],
+            verdict,
+        }
+    }
+
+    fn grade(judgements: &Judgements, rubric: &str, votes: u32) -> Grade {
+        let question = Question::Judge { rubric: rubric.into(), model: Some("local/judge".into()), votes: Some(votes) };
+        let panel = Panel::of(&Project::default());
+        judgements.grade(&panel, Inquiry { question: &question, scene: &Scene::default(), answer: "30 days" })
+    }
+
+    fn held(grade: Grade) -> Option<bool> {
+        match grade {
+            Grade::Verdict { held, .. } => Some(held),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn judgements_survive_their_own_file_in_any_order() {
+        let (mut one, mut other) = (Judgements::default(), Judgements::default());
+        let similar = Judgement::Similar { model: "local/e".into(), to: "a\nb".into(), answer: digest("c"), similarity: 0.25 };
+        let said = Judgement::Command {
+            name: "n".into(),
+            with: json!({"a": [1]}),
+            scene: Scene::default().digest(),
+            answer: digest("c"),
+            pass: true,
+            reason: String::new(),
+        };
+        for judgement in [vote(2, Opinion::No), similar.clone(), vote(1, Opinion::Yes), said.clone()] {
+            one.keep(judgement);
+        }
+        for judgement in [said, vote(1, Opinion::No), vote(1, Opinion::Yes), similar, vote(2, Opinion::No)] {
+            other.keep(judgement);
+        }
+        assert_eq!(one.to_text(), other.to_text());
+        assert_eq!(Judgements::parse(&one.to_text(), Utf8Path::new("f")).unwrap().to_text(), one.to_text());
+    }
+
+    #[test]
+    fn a_grade_is_found_by_what_was_asked() {
+        let mut judgements = Judgements::default();
+        judgements.keep(vote(1, Opinion::Yes));
+        assert_eq!(held(grade(&judgements, "Names the window.", 1)), Some(true));
+        assert_eq!(held(grade(&judgements, "Names the window.", 3)), None);
+        assert_eq!(held(grade(&judgements, "Names another window.", 1)), None);
+    }
+
+    #[test]
+    fn newer_votes_supersede_all_older_ones_on_the_same_answer() {
+        let (mut older, mut newer) = (Judgements::default(), Judgements::default());
+        (1..=3).for_each(|number| older.keep(vote(number, Opinion::No)));
+        newer.keep(vote(1, Opinion::Yes));
+        older.supersede(newer);
+        assert_eq!(held(grade(&older, "Names the window.", 1)), Some(true));
+        assert_eq!(older.lines.len(), 1);
+    }
 }

@@ -8,7 +8,7 @@ mod target;
 mod tests;
 
 pub use service::{Application, Http, Output, Service, Source, UpstreamAddress};
-pub use settings::{Api, Budget, Judge, Matching, Model, Provider, Replacement, Require, Telemetry, Tool, ToolKind, Waiver};
+pub use settings::{Api, Budget, DEFAULT_VOTES, Judge, Matching, Model, Provider, Replacement, Require, Telemetry, Tool, ToolKind, Waiver};
 pub use target::{Prompt, PromptMessage, PromptTarget, SnapshotKind, Target, TargetKind, Traces};
 
 use crate::disk::{PROJECT_FILE, Root};

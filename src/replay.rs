@@ -156,14 +156,19 @@ async fn run(stage: Stage<'_>, ready: &Ready, assignment: Assignment<'_>) -> Res
         Ready::Traces(pool) => {
             let found = pool.of(assignment.case);
             let mut trials = examiner.trials(target, Source::Given(found.len() as u32), stage.standard);
+            let mut spent = Spent::default();
             for request in &found {
                 acceptance.see(stage, request);
-                trials.take(request, &stage.graders.grade(&examiner, request).await?);
+                let (grades, cost) = stage.graders.grade(&examiner, request).await?;
+                spent += cost;
+                trials.take(request, &grades);
             }
             if trials.next().is_some() {
                 trials.stop(Doubt::NoTrace, pool.why_undecided(assignment.case, found.len()));
             }
-            trials.close()
+            let mut report = trials.close();
+            charge(&mut report, spent);
+            report
         }
         Ready::Application(launcher) => {
             run_program((stage, assignment), &examiner, &mut acceptance, |trial| launcher.run(stage, assignment.case, trial)).await?
@@ -186,12 +191,14 @@ where
     F: Future<Output = Result<Result<Observed, Undecided>, Faults>>,
 {
     let mut trials = examiner.trials(&assignment.target.name, Source::Recorded(1), stage.standard);
-    let mut notes: Vec<String> = Vec::new();
+    let (mut spent, mut notes) = (Spent::default(), Vec::<String>::new());
     while let Some(trial) = trials.next() {
         match run(trial).await? {
             Ok(observed) => {
                 acceptance.see(stage, &observed.request);
-                trials.take(&observed.request, &stage.graders.grade(examiner, &observed.request).await?);
+                let (grades, cost) = stage.graders.grade(examiner, &observed.request).await?;
+                spent += cost;
+                trials.take(&observed.request, &grades);
                 let new = observed.notes.into_iter().filter(|note| !notes.contains(note)).collect::<Vec<_>>();
                 notes.extend(new);
             }
@@ -199,8 +206,14 @@ where
         }
     }
     let mut report = trials.close();
+    charge(&mut report, spent);
     report.notes.extend(notes);
     Ok(report)
+}
+
+fn charge(report: &mut CaseReport, spent: Spent) {
+    report.cost_usd = crate::request::micro(spent.usd);
+    report.live_requests = spent.requests;
 }
 
 /// The trials of a prompt target: conversations, recorded or live.
@@ -224,7 +237,9 @@ async fn speak(
         match held.outcome {
             Ok(request) => {
                 acceptance.see(stage, &request);
-                trials.take(&request, &stage.graders.grade(examiner, &request).await?);
+                let (grades, cost) = stage.graders.grade(examiner, &request).await?;
+                spent += cost;
+                trials.take(&request, &grades);
             }
             Err((doubt, why)) => {
                 is_complete = false;
@@ -235,8 +250,7 @@ async fn speak(
     let header = Header { case: &case.id, target: &target.name, model: Some(speaker.full_name()), date: &day(stage.standard.now) };
     answers.save(is_complete, &header, stage.destination)?;
     let mut report = trials.close();
-    report.cost_usd = crate::request::micro(spent.usd);
-    report.live_requests = spent.requests;
+    charge(&mut report, spent);
     report.notes.extend(notes);
     if unrecorded > 0 {
         report.signals.set_number("calls.unrecorded", Some(f64::from(unrecorded)));

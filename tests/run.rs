@@ -642,7 +642,7 @@ fn a_judge_without_an_answer_is_undecided_and_never_green() {
       1 other test holds
 
       next:
-        put the answer into cases/refund-window/recordings/bot.jsonl, or take the change back
+        relapse run refund-window --target bot --mode record, or take the change back
 
     0 passed, 0 regressed, 0 changed, 1 undecided · needs-person
     ");

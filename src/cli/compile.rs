@@ -1,5 +1,8 @@
 //! `relapse compile`: postmortems to cases, with the proof table.
 
+mod record;
+
+use super::live;
 use super::print::Terminal;
 use crate::canonical;
 use crate::case::{Case, Proof};
@@ -19,6 +22,7 @@ use camino::Utf8PathBuf;
 Examples:
   relapse compile                  all postmortems
   relapse compile empty-retrieval  one of them
+  relapse compile --record         ask judges about the evidence, and keep what they say
   relapse compile --check          in CI: write nothing, fail if a case is not what its postmortem says")]
 pub(super) struct Args {
     /// Postmortems to compile [default: all]
@@ -27,6 +31,15 @@ pub(super) struct Args {
     /// Write nothing; fail if a case is not what its postmortem says
     #[arg(long)]
     check: bool,
+    /// Ask the graders of tests what is not recorded yet about the evidence, and keep their answers
+    #[arg(long, conflicts_with = "check")]
+    record: bool,
+    /// With --record: spend no more than this, in US dollars [default: `budget.usd`]
+    #[arg(long, value_name = "USD", requires = "record", value_parser = super::run::dollars)]
+    budget_usd: Option<f64>,
+    /// With --record: let requests and keys go to this host, too; also RELAPSE_ALLOW_HOSTS
+    #[arg(long, value_name = "HOST[:PORT]", requires = "record")]
+    allow_host: Vec<String>,
     /// Print every claim, not only what is not proved
     #[arg(long, short)]
     verbose: bool,
@@ -44,6 +57,11 @@ pub(super) fn compile(root: &Root, args: &Args, terminal: Terminal) -> Result<Ou
         return Ok(Outcome::NothingRan);
     }
     let active: Vec<&Postmortem> = chosen.iter().copied().filter(|postmortem| postmortem.status != Status::Withdrawn).collect();
+    if args.record {
+        let (redactor, client) = (live::redactor(&project)?, live::client(&project, live::hosts(&args.allow_host)?, args.budget_usd)?);
+        let spent = record::record(root, &project, &mapping, &active, (&client, &redactor))?;
+        terminal.line(&format!("asked graders {} times, {:.4} USD", spent.requests, spent.usd));
+    }
     let results = each_on_all_cores(&active, |postmortem| compile::compile(root, &project, &mapping, postmortem));
     let compiled: Vec<Compilation> = results.into_iter().filter_map(|result| faults.take(result)).collect();
     if args.check && args.ids.is_empty() {

@@ -1,23 +1,23 @@
 //! `relapse run`: cases on targets, a verdict for each.
 
+use super::live;
 use super::print::Terminal;
 use super::publish::{Reports, publish};
-use crate::assessment::Standard;
+use crate::assessment::{Examiner, Standard};
 use crate::case::Case;
 use crate::client::Client;
 use crate::compile;
 use crate::disk::{Destination, Root};
-use crate::egress::{Deadlines, Egress, Hosts};
 use crate::fault::{Fault, Faults, suggest};
 use crate::grading::Graders;
-use crate::project::{Budget, Project, Target, TargetKind};
-use crate::provider;
+use crate::project::{Project, Target, TargetKind};
 use crate::recording;
 use crate::redact::Redactor;
 use crate::replay::{self, Assignment, Replayed, Stage};
 use crate::snapshot;
 use crate::suite::Suite;
 use crate::verdict::{Outcome, Summary};
+use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Replay cases on targets and fail on a regression or missing telemetry
@@ -73,7 +73,7 @@ enum Mode {
     Refresh,
 }
 
-fn dollars(text: &str) -> Result<f64, String> {
+pub(super) fn dollars(text: &str) -> Result<f64, String> {
     let dollars: f64 = text.trim_start_matches('$').parse().map_err(|_| "expected a number".to_string())?;
     if dollars.is_finite() && dollars >= 0.0 { Ok(dollars) } else { Err("expected a sum from 0".into()) }
 }
@@ -88,7 +88,7 @@ pub(super) fn run(root: &Root, args: &Args, terminal: Terminal) -> Result<Outcom
     let client = client(&project, args)?;
     let standard = Standard { telemetry: &project.telemetry, mapping: &mapping, now: now(), rate_tests: suite.rate_tests() };
     let destination = destination(root, args)?;
-    let graders = Graders::new(root, &project, &redactor);
+    let graders = graders(root, &project, &assignments, (&redactor, client.as_ref(), args.mode))?;
     let stage = Stage {
         root,
         project: &project,
@@ -105,6 +105,7 @@ pub(super) fn run(root: &Root, args: &Args, terminal: Terminal) -> Result<Outcom
         trials: args.trials,
     };
     let Replayed { mut reports, interrupted } = replay::replay(stage, &assignments)?;
+    let saved = graders.save(destination);
     if args.accept_new {
         snapshot::accept_new(root, &mut reports)?;
     }
@@ -113,6 +114,10 @@ pub(super) fn run(root: &Root, args: &Args, terminal: Terminal) -> Result<Outcom
     summary = interrupted.into_iter().fold(summary, Summary::worsened);
     summary = summary.compared(&comparable(&project, args)).redacted(&redactor);
     summary.notes.extend(unkept(&summary, destination));
+    if let Err(faults) = saved {
+        summary = summary.worsened(Outcome::Unreported);
+        terminal.faults(&faults, Some(root));
+    }
     Ok(publish(summary, &requests, &args.publish, (root, terminal)))
 }
 
@@ -140,9 +145,7 @@ fn unkept(summary: &Summary, destination: Destination<'_>) -> Option<String> {
 ///
 /// A replay writes none of them, so that a key which is too short to be looked for is no reason to refuse it.
 fn redactor(project: &Project, mode: Mode) -> Result<Redactor, Faults> {
-    let keys =
-        provider::key_variables(project).into_iter().filter_map(|variable| std::env::var(&variable).ok().map(|value| (variable, value)));
-    match Redactor::new(keys) {
+    match live::redactor(project) {
         Err(_) if mode == Mode::Replay => Ok(Redactor::default()),
         redactor => redactor,
     }
@@ -150,13 +153,25 @@ fn redactor(project: &Project, mode: Mode) -> Result<Redactor, Faults> {
 
 /// Who asks providers; nobody in a replay.
 fn client(project: &Project, args: &Args) -> Result<Option<Client>, Faults> {
-    let hosts = Hosts::new(&args.allow_host, |name| std::env::var(name).ok())?;
-    if args.mode == Mode::Replay {
-        return Ok(None);
-    }
-    let egress = Egress::open(hosts, Deadlines::default())?;
-    let budget = Budget { usd: args.budget_usd.or(project.budget.usd), ..project.budget };
-    Ok(Some(Client::new(egress, budget, usize::try_from(project.concurrency).unwrap_or(1))))
+    let hosts = live::hosts(&args.allow_host)?;
+    (args.mode != Mode::Replay).then(|| live::client(project, hosts, args.budget_usd)).transpose()
+}
+
+/// The graders of the selected cases; live they must be ready before anything is sent.
+fn graders<'a>(
+    root: &'a Root,
+    project: &'a Project,
+    assignments: &[Assignment<'_>],
+    (redactor, client, mode): (&'a Redactor, Option<&'a Client>, Mode),
+) -> Result<Graders<'a>, Faults> {
+    let graders = Graders::new(root, project, redactor);
+    let Some(client) = client else { return Ok(graders) };
+    let mut faults = Faults::new();
+    let cases: BTreeMap<&str, &Case> = assignments.iter().map(|assignment| (assignment.case.id.as_str(), assignment.case)).collect();
+    let examiners: Vec<Examiner<'_>> = cases.values().filter_map(|case| faults.take(Examiner::new(root, case))).collect();
+    faults.into_result(())?;
+    let questions = examiners.iter().flat_map(Examiner::questions);
+    graders.live(client, mode == Mode::Refresh, questions, &|name| std::env::var(name).ok())
 }
 
 /// Cases times targets; an unknown name is a mistake, an empty selection is not.

@@ -2,7 +2,7 @@
 
 use crate::application::{Ended, Environment, Exit, Process, Program};
 use crate::disk::Root;
-use crate::grade::{Grade, Question};
+use crate::grade::Grade;
 use crate::inert;
 use crate::judgement::Inquiry;
 use crate::limit;
@@ -24,7 +24,7 @@ struct Said {
 }
 
 /// Runs the program of this name. Whatever it does but say yes or no decides nothing.
-pub(super) async fn run(root: &Root, project: &Project, name: &str, (case, inquiry): (&str, Inquiry<'_>)) -> Grade {
+pub(super) async fn run(root: &Root, project: &Project, (name, with): (&str, &Value), (case, inquiry): (&str, Inquiry<'_>)) -> Grade {
     let Some(program) = project.checks.iter().find(|program| program.name.value == name) else {
         return undecided(name, "relapse.yaml has no such entry under `checks`");
     };
@@ -33,7 +33,7 @@ pub(super) async fn run(root: &Root, project: &Project, name: &str, (case, inqui
         command: program.command.iter().map(|word| word.value.clone()).collect(),
         directory: root.path().to_owned(),
         environment: Environment::new(inherited),
-        stdin: Some(input(case, inquiry).to_string()),
+        stdin: Some(input(case, inquiry, with).to_string()),
         grace: GRACE,
     };
     match Process::start(&program) {
@@ -43,16 +43,12 @@ pub(super) async fn run(root: &Root, project: &Project, name: &str, (case, inqui
 }
 
 /// What a program reads.
-fn input(case: &str, inquiry: Inquiry<'_>) -> Value {
+fn input(case: &str, inquiry: Inquiry<'_>, with: &Value) -> Value {
     let documents = inquiry
         .scene
         .documents
         .as_ref()
         .map(|documents| documents.iter().map(|(id, text)| json!({"id": id, "text": text})).collect::<Vec<_>>());
-    let with = match inquiry.question {
-        Question::Program { with, .. } => with.clone(),
-        _ => Value::Null,
-    };
     json!({"case": case, "input": inquiry.scene.input, "documents": documents, "answer": inquiry.answer, "with": with})
 }
 

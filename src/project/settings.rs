@@ -1,7 +1,7 @@
 //! Settings beside the targets: providers, the judge, matching, the budget, telemetry and live tools.
 
 use super::{command, service};
-use crate::fault::{Fault, Faults, suggest};
+use crate::fault::{Fault, Faults, Place, suggest};
 use crate::field;
 use crate::limit;
 use crate::postmortem::{check_variable, field_name};
@@ -10,7 +10,7 @@ use crate::yaml::{Date, Map, Node, Once, Spanned, Yaml, quote};
 use regex::{Regex, RegexBuilder};
 
 /// Votes of a judge, unless the project says otherwise.
-const DEFAULT_VOTES: u32 = 3;
+pub const DEFAULT_VOTES: u32 = 3;
 
 /// A way to talk to a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +39,12 @@ pub struct Model {
 }
 
 impl Model {
+    /// Reads `provider/model`; a model may contain `/` itself.
+    pub fn parse(text: &str, place: &Place) -> Option<Self> {
+        let (provider, name) = text.split_once('/').filter(|(provider, name)| !provider.is_empty() && !name.trim().is_empty())?;
+        Some(Self { provider: provider.to_owned(), name: Spanned { value: name.to_owned(), place: place.clone() } })
+    }
+
     /// Whether the provider is built in or one of those written under `providers`.
     pub(super) fn check_provider(&self, written: &[&str]) -> Result<(), Fault> {
         let known: Vec<&str> = Api::ALL.iter().map(|(name, _)| *name).chain(written.iter().copied()).collect();
@@ -155,14 +161,12 @@ pub enum ToolKind {
     ByName,
 }
 
-/// Reads `provider/model`; a model may contain `/` itself.
+/// Reads `provider/model`.
 pub(super) fn model(node: &Node, faults: &mut Faults) -> Option<Model> {
     let text = node.as_text(faults)?;
-    match text.split_once('/') {
-        Some((provider, name)) if !provider.is_empty() && !name.trim().is_empty() => {
-            Some(Model { provider: provider.to_owned(), name: Spanned { value: name.to_owned(), place: node.place.clone() } })
-        }
-        _ => {
+    match Model::parse(text, &node.place) {
+        Some(model) => Some(model),
+        None => {
             let fault = node.fault(format!("expected `provider/model`, found {}", quote(text)));
             faults.push(fault.help(format!("write `openai/{}`", text.trim_matches('/'))));
             None

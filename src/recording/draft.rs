@@ -23,8 +23,11 @@ pub struct Header<'a> {
     pub date: &'a str,
 }
 
-/// Writes a recording whole or not at all, unless something in it still looks like a secret.
-pub(super) fn write(destination: Destination<'_>, file: &Utf8Path, text: &str, redactor: &Redactor) -> Result<(), Fault> {
+/// Writes a file of recordings or judgements, without secrets, whole or not at all.
+///
+/// # Errors
+/// Something in it still looks like a secret, or the disk does not take it.
+pub fn write(destination: Destination<'_>, file: &Utf8Path, text: &str, redactor: &Redactor) -> Result<(), Fault> {
     if let Some(leak) = redactor.scan(text).first() {
         let fault = Fault::new(format!("not written: what looks like a secret ({}) stands at byte {}", leak.rule, leak.offset));
         return Err(fault.in_file(file).help("take it out of the prompt or the tool results, then record again"));
