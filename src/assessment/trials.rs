@@ -1,7 +1,7 @@
 //! Trials: several runs of one case on one target, until the gate of every test is decided.
 
 use super::fields::{self, Fields};
-use super::{Asked, Examiner, Question, Standard, blank_test};
+use super::{Asked, Examiner, Question, Standard};
 use crate::gate::{Gate, Rule, Ruling, Tally};
 use crate::grade::Grades;
 use crate::limit;
@@ -46,8 +46,8 @@ struct Count {
     undecided: u32,
     /// The gravest of what could not be decided.
     doubt: Option<Verdict>,
-    /// The first trial that failed, else the first that could not be decided, else the first.
-    report: TestReport,
+    /// The first trial that failed, else the first that could not be decided, else the first; none before the first.
+    report: Option<TestReport>,
 }
 
 /// The gravest trial: its answer, signals and fields are what a reader sees.
@@ -60,12 +60,12 @@ struct Shown {
 
 impl<'e, 'a> Trials<'e, 'a> {
     pub(super) fn new(examiner: &'e Examiner<'a>, target: &str, source: Source, standard: Standard<'a>) -> Self {
-        let count = |(asked, question): &(Asked<'_>, Question)| Count {
+        let count = |(asked, _): &(Asked<'_>, Question)| Count {
             rule: rule(*asked, source, standard.rate_tests),
             tally: Tally::default(),
             undecided: 0,
             doubt: None,
-            report: blank_test(*asked, question),
+            report: None,
         };
         let counts = examiner.questions.iter().map(count).collect();
         Self { examiner, target: target.to_string(), source, standard, counts, taken: 0, fields: None, shown: None, stopped: None }
@@ -112,8 +112,7 @@ impl<'e, 'a> Trials<'e, 'a> {
         let mut report = shown.report;
         let doubt = self.stopped.as_ref().map_or(Doubt::Infrastructure, |(doubt, _)| *doubt);
         let mut worst = Verdict::Passed;
-        for count in self.counts {
-            let (test, verdict) = count.close(doubt);
+        for (test, verdict) in self.counts.into_iter().filter_map(|count| count.close(doubt)) {
             if let Some(verdict) = verdict.filter(|verdict| *verdict > worst) {
                 report.postmortem.line = test.line;
                 worst = verdict;
@@ -167,7 +166,8 @@ fn rule(asked: Asked<'_>, source: Source, rate_tests: usize) -> Rule {
 impl Count {
     fn wants_more(&self, taken: u32) -> bool {
         let is_lost = matches!(self.rule, Rule::Every(_)) && self.doubt.is_some();
-        self.report.applicable && !is_lost && taken < self.rule.most() && self.rule.of(self.tally) == Ruling::Open
+        let applies = self.report.as_ref().is_none_or(|report| report.applicable);
+        applies && !is_lost && taken < self.rule.most() && self.rule.of(self.tally) == Ruling::Open
     }
 
     fn add(&mut self, test: TestReport, verdict: Option<Verdict>) {
@@ -175,10 +175,6 @@ impl Count {
         let decided = matches!(self.rule, Rule::Rate(_)) && self.rule.of(self.tally) != Ruling::Open;
         if decided {
             return;
-        }
-        let is_first = self.tally.trials + self.undecided == 0;
-        if is_first || rank(test.held) > rank(self.report.held) {
-            self.report = TestReport { trials: 0, ..test.clone() };
         }
         match test.held {
             Some(held) => self.tally.add(held),
@@ -188,13 +184,17 @@ impl Count {
             }
             None => {}
         }
+        if self.report.as_ref().is_none_or(|known| rank(test.held) > rank(known.held)) {
+            self.report = Some(test);
+        }
     }
 
-    /// The test over all its trials; the verdict is none when it holds or does not apply.
-    fn close(self, stopped: Doubt) -> (TestReport, Option<Verdict>) {
-        let Self { rule, tally, undecided, doubt, mut report } = self;
+    /// The test over all its trials, none without any; the verdict is none when it holds or does not apply.
+    fn close(self, stopped: Doubt) -> Option<(TestReport, Option<Verdict>)> {
+        let Self { rule, tally, undecided, doubt, report } = self;
+        let mut report = report?;
         if !report.applicable {
-            return (report, None);
+            return Some((report, None));
         }
         report.trials = tally.trials + undecided;
         report.trials_held = tally.held;
@@ -218,7 +218,7 @@ impl Count {
             (_, None) => Some(true),
             (_, Some(_)) => None,
         };
-        (report, verdict)
+        Some((report, verdict))
     }
 }
 
