@@ -24,6 +24,7 @@ pub use shape::{Ending, Shape};
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Conditions {
     model: Vec<Condition>,
+    rejected: Vec<Exchange>,
     upstream: BTreeMap<String, Response>,
 }
 
@@ -102,6 +103,8 @@ struct Written {
     #[serde(default)]
     model: Vec<WrittenModel>,
     #[serde(default)]
+    rejected: Vec<Reference>,
+    #[serde(default)]
     upstream: BTreeMap<String, WrittenUpstream>,
 }
 
@@ -158,13 +161,21 @@ impl Conditions {
             };
             model.push(Condition { call, times, effect });
         }
+        let rejected = written.rejected.iter().map(|named| repeated(root, case, named, &mut wires)).collect::<Result<_, _>>()?;
         let upstream = written.upstream.into_iter().map(|(variable, written)| (variable, written.response())).collect();
-        Ok(Self { model, upstream })
+        Ok(Self { model, rejected, upstream })
     }
 
     /// Conditions of model calls, without any of other upstreams.
     pub fn of_model(model: Vec<Condition>) -> Self {
-        Self { model, upstream: BTreeMap::new() }
+        Self { model, ..Self::default() }
+    }
+
+    /// The same conditions, with requests that are rejected for what they say whenever they are asked.
+    #[must_use]
+    pub fn and_rejected(mut self, rejected: Vec<Exchange>) -> Self {
+        self.rejected = rejected;
+        self
     }
 
     /// The same conditions, with an answer for every request to an upstream.
@@ -177,6 +188,11 @@ impl Conditions {
     /// What every request to an upstream is answered, where the case says so.
     pub fn upstream(&self, variable: &str) -> Option<&Response> {
         self.upstream.get(variable)
+    }
+
+    /// Requests that the incident's provider rejected for what they say, with its answers.
+    pub fn rejected(&self) -> &[Exchange] {
+        &self.rejected
     }
 
     /// What happens to an attempt of a distinct request, both from 1, and the condition's place in the list.
@@ -263,7 +279,7 @@ mod tests {
     fn conditions(model: Value) -> Conditions {
         let written: Written = serde_json::from_value(json!({"model": model})).unwrap();
         let model = written.model.into_iter().map(|item| Condition { call: item.call, times: item.times, effect: item.effect().unwrap() });
-        Conditions { model: model.collect(), upstream: BTreeMap::new() }
+        Conditions::of_model(model.collect())
     }
 
     fn status(found: Option<(usize, &Effect)>) -> Option<u16> {

@@ -596,6 +596,23 @@ fn what_the_incidents_wire_shows_happens_again() {
 }
 
 #[test]
+fn a_request_that_earned_its_error_gets_it_again_and_another_does_not() {
+    let asked = chat("far too long", false);
+    let error = json!({"message": "too long", "type": "invalid_request_error", "code": "context_length_exceeded"});
+    let rejected = answered(1, &asked, json!({"status": 400, "headers": {}, "body": {"error": error}}));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let proxy = runtime.block_on(Proxy::bind()).unwrap();
+    let door = proxy.open(session(vec![], Conditions::default().and_rejected(vec![rejected]))).unwrap();
+    let play = Play { runtime, proxy, door };
+    for _ in 0..2 {
+        let heard = play.ask("/chat/completions", &asked);
+        assert!(heard.status() == 400 && heard.body().contains("context_length_exceeded"), "{heard:?}");
+    }
+    assert_eq!(play.ask("/chat/completions", &chat("short", false)).status(), 422);
+    assert_eq!(play.witness().misses.len(), 1);
+}
+
+#[test]
 fn an_upstream_with_a_written_answer_is_never_asked() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let proxy = runtime.block_on(Proxy::bind()).unwrap();

@@ -29,6 +29,10 @@ pub(super) fn compiled(root: &Root, postmortem: &Postmortem, read: &Read, faults
     if !model.is_empty() {
         map.insert("model".into(), model.into());
     }
+    let rejected = rejected(&read.incident().exchanges);
+    if !rejected.is_empty() {
+        map.insert("rejected".into(), places(root, postmortem, rejected, faults).into_iter().flatten().collect());
+    }
     if !conditions.upstream.is_empty() {
         let entries = conditions.upstream.iter().map(|upstream| {
             let body = match &upstream.body {
@@ -64,7 +68,15 @@ fn model_fault(fault: &ModelFault) -> Value {
 /// The failures of the incident's model calls, each as the exchange to repeat; equal ones in a row are one.
 fn shown(root: &Root, postmortem: &Postmortem, read: &Read, faults: &mut Faults) -> Vec<Value> {
     let failures = failures(&read.incident().exchanges);
-    if failures.is_empty() {
+    let places = places(root, postmortem, failures.iter().map(|(_, _, exchange)| *exchange).collect(), faults);
+    let written =
+        failures.iter().zip(places).filter_map(|((call, times, _), place)| Some(json!({"call": call, "times": times, "exchange": place?})));
+    written.collect()
+}
+
+/// Where exchanges stand among the incident's wires.
+fn places(root: &Root, postmortem: &Postmortem, exchanges: Vec<&Exchange>, faults: &mut Faults) -> Vec<Option<Value>> {
+    if exchanges.is_empty() {
         return Vec::new();
     }
     let mut wires: Vec<(String, Vec<Exchange>)> = Vec::new();
@@ -73,13 +85,24 @@ fn shown(root: &Root, postmortem: &Postmortem, read: &Read, faults: &mut Faults)
         wires.push((below(postmortem, file), faults.take(wire::read(&text, file.path.as_str())).unwrap_or_default()));
     }
     let place = |exchange: &Exchange| {
-        wires.iter().find_map(|(file, exchanges)| Some((file, exchanges.iter().position(|other| other == exchange)? + 1)))
+        wires.iter().find_map(|(file, known)| {
+            let number = known.iter().position(|other| other == exchange)? + 1;
+            Some(json!({"file": file, "number": number}))
+        })
     };
-    let written = failures.into_iter().filter_map(|(call, times, exchange)| {
-        let (file, number) = place(exchange)?;
-        Some(json!({"call": call, "times": times, "exchange": {"file": file, "number": number}}))
-    });
-    written.collect()
+    exchanges.into_iter().map(place).collect()
+}
+
+/// Requests that were rejected for what they say, each once.
+fn rejected(exchanges: &[Exchange]) -> Vec<&Exchange> {
+    let mut found: Vec<&Exchange> = Vec::new();
+    for exchange in exchanges.iter().filter(|exchange| Attempt::of(exchange).is_some_and(|attempt| attempt.rejected())) {
+        let is_known = found.iter().any(|known| canonical::json(&known.request.body) == canonical::json(&exchange.request.body));
+        if !is_known {
+            found.push(exchange);
+        }
+    }
+    found
 }
 
 /// Each failed attempt before the call's first answer: which distinct request, how often in a row, and the first of them.
@@ -150,7 +173,10 @@ mod tests {
     }
 
     #[test]
-    fn an_error_that_the_request_earned_is_no_condition() {
-        assert_eq!(failures(&[exchange("a", error(400, "1")), exchange("b", answer())]), []);
+    fn an_error_that_the_request_earned_belongs_to_the_request() {
+        let exchanges =
+            [exchange("a", error(400, "1")), exchange("a", error(400, "2")), exchange("b", answer()), exchange("c", error(429, "3"))];
+        assert_eq!(failures(&exchanges[..3]), []);
+        assert_eq!(rejected(&exchanges), [&exchanges[0]]);
     }
 }

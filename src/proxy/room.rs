@@ -128,7 +128,10 @@ impl Room {
             return Decision::Play(Plan::at_once(response.clone()));
         }
         let mut state = lock(&self.state);
-        let found = self.found(&mut state, asked);
+        let found = match self.found(&mut state, asked) {
+            Found::Nothing(miss, reshape) => self.rejection(&state, asked).map_or(Found::Nothing(miss, reshape), Found::Plan),
+            found => found,
+        };
         let decision = match found {
             Found::Plan(plan) => Decision::Play(plan),
             Found::Nothing(_, reshape) if self.egress.is_some() => {
@@ -142,6 +145,13 @@ impl Room {
             state.told.learn(&asked.request, response);
         }
         decision
+    }
+
+    /// The error that a request earned in the incident, and earns again where nothing recorded answers it.
+    fn rejection(&self, state: &State, asked: &Exchange) -> Option<Plan> {
+        let rejected = self.conditions.rejected();
+        let key = (!rejected.is_empty()).then(|| state.memory.key(asked))?;
+        rejected.iter().find(|exchange| state.memory.key(exchange) == key).cloned().map(Plan::recorded)
     }
 
     fn found(&self, state: &mut State, asked: &Exchange) -> Found {

@@ -189,6 +189,11 @@ impl Attempt {
         }
     }
 
+    /// Whether the request was refused for what it says, so that the same one is refused again.
+    pub fn rejected(&self) -> bool {
+        matches!(self.status, Some(400 | 404 | 405 | 413 | 414 | 415 | 422)) && self.end == Some(End::Complete)
+    }
+
     /// Whether the failure was the provider's or the network's, so that the same request might have been answered.
     pub fn failed_by_chance(&self) -> bool {
         match self.status {
