@@ -23,9 +23,12 @@ pub use shape::{Ending, Shape};
 /// The conditions of a case.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Conditions {
-    model: Vec<Condition>,
-    rejected: Vec<Exchange>,
-    upstream: BTreeMap<String, Response>,
+    /// What happens to model calls, in the order written.
+    pub model: Vec<Condition>,
+    /// Requests that the incident's provider rejected for what they say, with its answers: they get them again.
+    pub rejected: Vec<Exchange>,
+    /// What every request to an upstream is answered, by variable.
+    pub upstream: BTreeMap<String, Response>,
 }
 
 /// A condition of model calls.
@@ -60,7 +63,7 @@ impl Effect {
         if Api::of(asked) == Api::of(exchange) && (is_error || streams(asked) == streams(exchange)) {
             return Cow::Borrowed(self);
         }
-        let retry_after = Attempt::of(exchange).and_then(|attempt| attempt.retry_after).map(Duration::from_secs_f64);
+        let retry_after = Attempt::of(exchange).and_then(|attempt| Duration::try_from_secs_f64(attempt.retry_after?).ok());
         let end = match response.end {
             _ if is_error => return Cow::Owned(Self::Fail(Failure { status: response.status, retry_after, after: Duration::ZERO })),
             End::ClientGone => return Cow::Owned(Self::Repeat(Box::new(Exchange { response: None, ..(**exchange).clone() }))),
@@ -166,35 +169,6 @@ impl Conditions {
         Ok(Self { model, rejected, upstream })
     }
 
-    /// Conditions of model calls, without any of other upstreams.
-    pub fn of_model(model: Vec<Condition>) -> Self {
-        Self { model, ..Self::default() }
-    }
-
-    /// The same conditions, with requests that are rejected for what they say whenever they are asked.
-    #[must_use]
-    pub fn and_rejected(mut self, rejected: Vec<Exchange>) -> Self {
-        self.rejected = rejected;
-        self
-    }
-
-    /// The same conditions, with an answer for every request to an upstream.
-    #[must_use]
-    pub fn and_upstream(mut self, variable: impl Into<String>, response: Response) -> Self {
-        self.upstream.insert(variable.into(), response);
-        self
-    }
-
-    /// What every request to an upstream is answered, where the case says so.
-    pub fn upstream(&self, variable: &str) -> Option<&Response> {
-        self.upstream.get(variable)
-    }
-
-    /// Requests that the incident's provider rejected for what they say, with its answers.
-    pub fn rejected(&self) -> &[Exchange] {
-        &self.rejected
-    }
-
     /// What happens to an attempt of a distinct request, both from 1, and the condition's place in the list.
     ///
     /// Conditions of one request are met one after the other, each by as many attempts as it says.
@@ -210,11 +184,6 @@ impl Conditions {
             }
         }
         None
-    }
-
-    /// The conditions of model calls, in the order written.
-    pub fn model(&self) -> &[Condition] {
-        &self.model
     }
 }
 
@@ -279,7 +248,7 @@ mod tests {
     fn conditions(model: Value) -> Conditions {
         let written: Written = serde_json::from_value(json!({"model": model})).unwrap();
         let model = written.model.into_iter().map(|item| Condition { call: item.call, times: item.times, effect: item.effect().unwrap() });
-        Conditions::of_model(model.collect())
+        Conditions { model: model.collect(), ..Conditions::default() }
     }
 
     fn status(found: Option<(usize, &Effect)>) -> Option<u16> {

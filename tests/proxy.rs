@@ -49,10 +49,14 @@ fn session(recorded: Vec<Exchange>, conditions: Conditions) -> Session {
     Session { upstreams, conditions, trial: None, memory: Box::new(List(recorded.into())), egress: None }
 }
 
+fn of_model(model: Vec<Condition>) -> Conditions {
+    Conditions { model, ..Conditions::default() }
+}
+
 fn play(recorded: Vec<Exchange>, model: Vec<Condition>) -> Play {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     let proxy = runtime.block_on(Proxy::bind()).expect("a free port");
-    let door = proxy.open(session(recorded, Conditions::of_model(model))).expect("a door");
+    let door = proxy.open(session(recorded, of_model(model))).expect("a door");
     Play { runtime, proxy, door }
 }
 
@@ -229,7 +233,7 @@ fn live(url: &str, recorded: Vec<Exchange>, model: Vec<Condition>) -> Play {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     let proxy = runtime.block_on(Proxy::bind()).expect("a free port");
     let hosts = Hosts::new(&["127.0.0.1".to_string()], |name| (name == "OPENAI_API_KEY").then(|| "built-in-key".into())).expect("a host");
-    let mut session = session(recorded, Conditions::of_model(model));
+    let mut session = session(recorded, of_model(model));
     session.upstreams[0].url = url.into();
     session.egress = Some(Arc::new(Egress::open(hosts, Deadlines::default()).expect("a door")));
     let door = proxy.open(session).expect("a door");
@@ -588,7 +592,7 @@ fn what_the_incidents_wire_shows_happens_again() {
     let text = root.read_text(Utf8Path::new(&Case::path(id)), relapse::limit::TRACE_BYTES).unwrap();
     let conditions = Conditions::of(&root, &Case::parse(id, &text).unwrap()).unwrap();
     let asked = chat("hi", true);
-    let play = play(vec![answered(1, &asked, stream("complete"))], conditions.model().to_vec());
+    let play = play(vec![answered(1, &asked, stream("complete"))], conditions.model);
     let heard: Vec<Heard> = (0..3).map(|_| play.ask("/chat/completions", &asked)).collect();
     assert_eq!(heard.iter().map(Heard::status).collect::<Vec<_>>(), [429, 429, 200]);
     assert_eq!(heard[0].header("retry-after").as_deref(), Some("1"));
@@ -602,7 +606,7 @@ fn a_request_that_earned_its_error_gets_it_again_and_another_does_not() {
     let rejected = answered(1, &asked, json!({"status": 400, "headers": {}, "body": {"error": error}}));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let proxy = runtime.block_on(Proxy::bind()).unwrap();
-    let door = proxy.open(session(vec![], Conditions::default().and_rejected(vec![rejected]))).unwrap();
+    let door = proxy.open(session(vec![], Conditions { rejected: vec![rejected], ..Conditions::default() })).unwrap();
     let play = Play { runtime, proxy, door };
     for _ in 0..2 {
         let heard = play.ask("/chat/completions", &asked);
@@ -623,7 +627,7 @@ fn an_upstream_with_a_written_answer_is_never_asked() {
         cuts: Vec::new(),
         end: End::Complete,
     };
-    let mut session = session(vec![], Conditions::default().and_upstream("SEARCH_URL", empty));
+    let mut session = session(vec![], Conditions { upstream: [("SEARCH_URL".into(), empty)].into(), ..Conditions::default() });
     session.upstreams.push(Upstream { variable: "SEARCH_URL".into(), url: "http://search.internal:8080".into() });
     let door = proxy.open(session).unwrap();
     let mut stream = connect(proxy.address());

@@ -124,7 +124,7 @@ impl Room {
 
     /// How a request is answered: by a condition, from memory, or live.
     pub(super) fn decide(&self, asked: &Exchange) -> Decision {
-        if let Some(response) = asked.upstream.as_deref().and_then(|variable| self.conditions.upstream(variable)) {
+        if let Some(response) = asked.upstream.as_deref().and_then(|variable| self.conditions.upstream.get(variable)) {
             return Decision::Play(Plan::at_once(response.clone()));
         }
         let mut state = lock(&self.state);
@@ -149,13 +149,13 @@ impl Room {
 
     /// The error that a request earned in the incident, and earns again where nothing recorded answers it.
     fn rejection(&self, state: &State, asked: &Exchange) -> Option<Plan> {
-        let rejected = self.conditions.rejected();
+        let rejected = &self.conditions.rejected;
         let key = (!rejected.is_empty()).then(|| state.memory.key(asked))?;
         rejected.iter().find(|exchange| state.memory.key(exchange) == key).cloned().map(Plan::recorded)
     }
 
     fn found(&self, state: &mut State, asked: &Exchange) -> Found {
-        if self.conditions.model().is_empty() || matches!(Api::of(asked), Api::Other(_)) {
+        if self.conditions.model.is_empty() || matches!(Api::of(asked), Api::Other(_)) {
             return state.recalled(asked, None);
         }
         let key = state.memory.key(asked);
@@ -190,7 +190,7 @@ impl Room {
         let mut state = lock(&self.state);
         // Connections may outlive the session; what it knew is its owner's again.
         state.memory = Box::new(Blank);
-        let unmet = (0..self.conditions.model().len()).filter(|place| !state.met.contains(place)).collect();
+        let unmet = (0..self.conditions.model.len()).filter(|place| !state.met.contains(place)).collect();
         Witness {
             exchanges: std::mem::take(&mut state.exchanges).into_values().collect(),
             live: std::mem::take(&mut state.live),
