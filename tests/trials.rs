@@ -3,9 +3,14 @@
 #[expect(dead_code, reason = "not every test file needs all of the harness")]
 mod support;
 
+#[expect(dead_code, reason = "not every test file needs all of the server")]
+#[path = "support/server.rs"]
+mod server;
+
 use insta::assert_snapshot;
 use serde_json::{Value, json};
-use support::Repository;
+use server::{Reply, Say, Server};
+use support::{Output, Repository};
 
 const POSTMORTEM: &str = "postmortems/refund-window.md";
 const RECORDING: &str = "cases/refund-window/recordings/bot.jsonl";
@@ -177,4 +182,51 @@ fn a_missing_recording_never_hides_a_failure() {
     let recording = repository.read(RECORDING).replace("Within 30 days.", "Within 30 or 90 days.");
     repository.write(RECORDING, recording);
     repository.relapse("run").expects(1);
+}
+
+// Live.
+
+/// A live run of the project without recordings, on a model that says what the script says of each request.
+fn live(keys: &str, exit: i32, script: impl Fn(usize) -> Option<&'static str> + Send + Sync + 'static) -> (Repository, Server, Output) {
+    let repository = recorded(keys, "");
+    repository.remove(RECORDING);
+    let provider = "version: 1\nproviders:\n  local: {api: openai, base_url: \"${LLM_URL}\"}\n";
+    repository.edit("relapse.yaml", "version: 1\n", provider);
+    repository.edit("relapse.yaml", "bot: {model: openai/m", "bot: {model: local/m");
+    let server = Server::start(move |asked, count| match script(count) {
+        Some(text) => Say::text(text).to(asked),
+        None => Reply::Whole(400, vec![], "{}".into()),
+    });
+    let words = "run --mode record --allow-host 127.0.0.1 --report json=out.json";
+    let output = repository.relapse(words).env("LLM_URL", &server.url()).expects(exit);
+    (repository, server, output)
+}
+
+fn test_of(repository: &Repository) -> Value {
+    let report: Value = serde_json::from_str(&repository.read("out.json")).expect("JSON");
+    report["cases"][0]["tests"][1].clone()
+}
+
+#[test]
+fn a_live_rate_asks_no_more_than_it_needs_and_replays_to_the_same_verdict() {
+    for (text, exit, trials) in [("Within 30 days.", 0, 8), ("Within a month.", 1, 2)] {
+        let (repository, server, _) = live(RATE, exit, move |_| Some(text));
+        assert_eq!(server.asked().len(), trials, "{text}");
+        let decided = test_of(&repository);
+        repository.relapse("run --report json=out.json").expects(exit);
+        assert_eq!(test_of(&repository), decided, "{text}");
+    }
+}
+
+#[test]
+fn an_outage_among_live_trials_neither_passes_nor_fails() {
+    let (repository, _, output) = live(RATE, 3, |count| (count != 5).then_some("Within 30 days."));
+    assert!(output.stdout.contains("(infrastructure)") && output.stdout.contains("trial 5"), "{output}");
+    assert_eq!(test_of(&repository)["trials"], json!({"n": 4, "held": 4}));
+}
+
+#[test]
+fn an_outage_among_live_trials_does_not_hide_what_failed_before() {
+    let (_, _, output) = live("", 1, |count| if count == 1 { Some("Within 30 or 90 days.") } else { None });
+    assert!(output.stdout.contains("(regression)"), "{output}");
 }
