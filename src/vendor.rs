@@ -4,9 +4,13 @@
 //! knows. To add one: write the file, and name it in [`VENDORS`].
 
 mod attributes;
+mod datadog;
 mod langfuse;
 mod langsmith;
+mod litellm;
+mod mlflow;
 mod openai_agents;
+mod phoenix;
 mod record;
 
 use crate::fault::Fault;
@@ -74,6 +78,10 @@ const VENDORS: &[Vendor] = &[
     Vendor { name: "Langfuse", shape: langfuse::SHAPE, is: langfuse::is, read: langfuse::read },
     Vendor { name: "OpenAI Agents", shape: openai_agents::SHAPE, is: openai_agents::is, read: openai_agents::read },
     Vendor { name: "LangSmith", shape: langsmith::SHAPE, is: langsmith::is, read: langsmith::read },
+    Vendor { name: "MLflow", shape: mlflow::SHAPE, is: mlflow::is, read: mlflow::read },
+    Vendor { name: "Phoenix", shape: phoenix::SHAPE, is: phoenix::is, read: phoenix::read },
+    Vendor { name: "Datadog", shape: datadog::SHAPE, is: datadog::is, read: datadog::read },
+    Vendor { name: "LiteLLM", shape: litellm::SHAPE, is: litellm::is, read: litellm::read },
 ];
 
 /// Reads an export of any vendor: one JSON document, a list of records, or one record a line; plain or compressed.
@@ -117,12 +125,12 @@ fn records(text: &str, diagnostics: &mut Vec<String>) -> Vec<Value> {
     records
 }
 
-/// A document's records: the members of a list, of `{"data": […]}` as APIs answer and are asked, or of `{"runs": […]}`.
+/// A document's records: the members of a list, of `{"data": […]}` as APIs answer and are asked, or of `{"runs": […]}` and `{"spans": […]}`.
 fn unfold(document: Value, records: &mut Vec<Value>) {
     match document {
         Value::Array(items) => records.extend(items),
         Value::Object(mut map) if !map.contains_key("id") => {
-            let wrapped = ["data", "runs"].into_iter().find(|key| map.get(*key).is_some_and(Value::is_array));
+            let wrapped = ["data", "runs", "spans"].into_iter().find(|key| map.get(*key).is_some_and(Value::is_array));
             match wrapped.and_then(|key| map.remove(key)) {
                 Some(Value::Array(items)) => records.extend(items),
                 _ => records.push(Value::Object(map)),

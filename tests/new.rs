@@ -158,7 +158,7 @@ fn a_recording_that_cannot_be_read_is_refused_and_nothing_is_written() {
     `in` is a directory, not a file
       help: name a regular file
     --incident or --healthy: no telemetry: not OTLP: neither JSON nor protobuf, plain or compressed by gzip or zstd
-      help: expected OTLP (JSON, JSON lines or protobuf; plain, gzip or zstd), or an export of Langfuse ({trace, observations}, a trace with observations, or observations with traceId and type), OpenAI Agents (objects `trace` and `trace.span` with span_data), LangSmith (runs with id, run_type and start_time)
+      help: expected OTLP (JSON, JSON lines or protobuf; plain, gzip or zstd), or an export of Langfuse ({trace, observations}, a trace with observations, or observations with traceId and type), OpenAI Agents (objects `trace` and `trace.span` with span_data), LangSmith (runs with id, run_type and start_time), MLflow ({info, data: {spans}}), Phoenix (spans with context, span_kind and attributes), Datadog (spans with span_id, start_ns and meta), LiteLLM (payloads with call_type, startTime and response)
     `/dev/null` is a pipe, socket or device, not a file
       help: name a regular file
     ");

@@ -25,7 +25,7 @@ Examples:
   relapse trace exports/ --require minimum        exit 1 if a field is missing
   relapse trace run.otlp.jsonl --format json")]
 pub(super) struct Args {
-    /// Telemetry (OTLP, or an export of Langfuse, LangSmith or OpenAI Agents): files, folders or globs
+    /// Telemetry (OTLP, or a vendor's export): files, folders or globs
     #[arg(value_name = "FILE", required = true)]
     files: Vec<Utf8PathBuf>,
     /// HTTP exchanges of the same requests: relapse's own lines, HAR or VCR

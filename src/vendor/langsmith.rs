@@ -1,7 +1,7 @@
 //! LangSmith: runs, as its API and bulk export write them; a run may come in two halves, its children inside it or beside it.
 
 use super::attributes::Draft;
-use super::record::{Record, first};
+use super::record::{Record, first, plain};
 use super::{Export, Score};
 use crate::otlp::{Scope, Span, Status};
 use serde_json::{Map, Value};
@@ -181,15 +181,6 @@ fn streaming(run: Record<'_>, params: Option<Record<'_>>, draft: &mut Draft) {
     let start = run.time("start_time");
     let waited = token.filter(|time| start > 0 && *time >= start).map(|time| (time - start) as f64 / 1e9);
     draft.number("gen_ai.response.time_to_first_chunk", waited);
-}
-
-/// The one text of an object of inputs or outputs, where there is one; else the object.
-fn plain(value: &Value) -> String {
-    const USUAL: [&str; 10] = ["input", "question", "query", "text", "prompt", "output", "answer", "result", "content", "response"];
-    let Some(map) = value.as_object() else { return super::record::written(value).into_owned() };
-    let only = || map.values().next().filter(|_| map.len() == 1).and_then(Value::as_str);
-    let usual = || USUAL.iter().find_map(|key| map.get(*key).and_then(Value::as_str));
-    only().or_else(usual).map_or_else(|| value.to_string(), str::to_string)
 }
 
 /// Feedback is kept as its mean, and only on the root.

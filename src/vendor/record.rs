@@ -67,8 +67,9 @@ pub(super) fn number(value: &Value) -> Option<f64> {
 
 fn time(value: &Value) -> Option<u64> {
     match value {
-        Value::String(text) => moment(text),
-        other => number(other).map(since_epoch),
+        Value::String(text) => moment(text).or_else(|| number(value).map(since_epoch)),
+        // Nanoseconds are more than a float holds.
+        other => other.as_u64().filter(|nanos| *nanos > NANOS).or_else(|| number(other).map(since_epoch)),
     }
 }
 
@@ -82,6 +83,9 @@ fn moment(text: &str) -> Option<u64> {
     };
     u64::try_from(with_offset().or_else(without)?.timestamp_nanos_opt()?).ok()
 }
+
+/// Numbers beyond this are nanoseconds.
+const NANOS: u64 = 100_000_000_000_000_000;
 
 /// A time since 1970 whose size tells its unit: no trace is older than 1971 or younger than 5000.
 fn since_epoch(number: f64) -> u64 {
@@ -112,6 +116,15 @@ pub(super) fn decoded(value: &Value) -> Cow<'_, Value> {
         },
         _ => Cow::Borrowed(value),
     }
+}
+
+/// The one text of an object of inputs or outputs, where there is one; else the object.
+pub(super) fn plain(value: &Value) -> String {
+    const USUAL: [&str; 10] = ["input", "question", "query", "text", "prompt", "output", "answer", "result", "content", "response"];
+    let Some(map) = value.as_object() else { return written(value).into_owned() };
+    let only = || map.values().next().filter(|_| map.len() == 1).and_then(Value::as_str);
+    let usual = || USUAL.iter().find_map(|key| map.get(*key).and_then(Value::as_str));
+    only().or_else(usual).map_or_else(|| value.to_string(), str::to_string)
 }
 
 /// The first of several places at which there is something.
