@@ -83,6 +83,16 @@ pub struct Response {
     pub end: End,
 }
 
+impl Response {
+    /// Whether a stream's own last event came: a client that goes away after it has missed nothing.
+    pub fn has_last_event(&self) -> bool {
+        const NAMES: [&str; 4] = ["message_stop", "response.completed", "response.incomplete", "response.failed"];
+        let Payload::Events(events) = &self.payload else { return false };
+        let last = events.iter().rev().find(|event| !event.data.trim().is_empty());
+        last.is_some_and(|event| event.data.trim() == "[DONE]" || event.event.as_deref().is_some_and(|name| NAMES.contains(&name)))
+    }
+}
+
 /// A response's body.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Payload {

@@ -134,13 +134,13 @@ async fn pump(mut incoming: Incoming, mut left: Option<usize>, receipt: Receipt,
         }
         let next = tokio::select! {
             next = incoming.next() => next,
-            () = tell.closed() => return receipt.left(incoming.close(End::ClientGone)),
+            () = tell.closed() => return gone(receipt, incoming),
         };
         match next {
             Ok(Some(piece)) => {
                 left = left.map(|left| left.saturating_sub(piece.len()));
                 if tell.send(Ok(piece)).await.is_err() {
-                    return receipt.left(incoming.close(End::ClientGone));
+                    return gone(receipt, incoming);
                 }
             }
             Ok(None) => break None,
@@ -158,6 +158,19 @@ async fn pump(mut incoming: Incoming, mut left: Option<usize>, receipt: Receipt,
             let _ = tell.send(Err(Cut(cut))).await;
         }
     }
+}
+
+/// The application went away: from the middle of an answer, or after its last event, as those clients do that do not wait
+/// for the connection to end.
+fn gone(receipt: Receipt, incoming: Incoming) {
+    let mut seen = incoming.close(End::ClientGone);
+    if !seen.has_last_event() {
+        return receipt.left(seen);
+    }
+    seen.headers.retain(|name, _| keep_header(name));
+    seen.end = End::Complete;
+    let answered = receipt.answered(seen);
+    receipt.live(answered);
 }
 
 /// What the server answered, and how that ended: an error in mid-stream and a stream without its last event look whole

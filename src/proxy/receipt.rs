@@ -104,18 +104,22 @@ impl Receipt {
 
     /// What was seen of an answer by an application that went away.
     fn cut_short(&mut self) {
-        self.exchange.ms = Some(self.elapsed());
-        let (head_sent, sent) = (self.head_sent, self.sent);
+        let (head_sent, sent, elapsed) = (self.head_sent, self.sent, self.elapsed());
         let Some(response) = self.exchange.response.as_mut().filter(|_| head_sent) else {
+            self.exchange.ms = Some(elapsed);
             self.exchange.response = None;
             return;
         };
-        response.end = End::ClientGone;
-        response.cuts.clear();
         match &mut response.payload {
             Payload::Events(events) => events.truncate(sent),
             payload if sent == 0 => *payload = Payload::Empty,
             _ => {}
+        }
+        // Many clients do not wait for the connection to end, and have the whole answer.
+        if !response.has_last_event() {
+            response.end = End::ClientGone;
+            response.cuts.clear();
+            self.exchange.ms = Some(elapsed);
         }
     }
 }
