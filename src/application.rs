@@ -5,6 +5,7 @@
 
 mod answer;
 mod ask;
+mod attended;
 mod dead_end;
 mod environment;
 mod group;
@@ -14,6 +15,7 @@ mod template;
 
 pub use answer::{Said, read};
 pub use ask::{Asked, Response, ask};
+pub use attended::attend;
 pub use dead_end::DeadEnd;
 pub use environment::Environment;
 pub use output::Captured;

@@ -6,6 +6,7 @@ mod live;
 mod new;
 mod print;
 mod publish;
+mod record;
 mod review;
 mod run;
 mod trace;
@@ -59,6 +60,7 @@ enum Command {
     Run(run::Args),
     Review(review::Args),
     Trace(trace::Args),
+    Record(record::Args),
     Clean(clean::Args),
     Doctor(DoctorArgs),
     Completions(CompletionsArgs),
@@ -106,6 +108,7 @@ fn dispatch(args: &Args, terminal: Terminal) -> Result<Outcome, Faults> {
         Command::Run(run) => run::run(&root(args)?, run, terminal),
         Command::Review(review) => review::review(&root(args)?, review, terminal),
         Command::Clean(clean) => clean::clean(&root(args)?, clean, terminal),
+        Command::Record(record) => record::record(known_root(args)?.as_ref(), record, terminal),
         Command::Trace(trace) => trace::trace(known_root(args)?.as_ref(), trace, terminal),
         Command::Doctor(_) => {
             for (name, number, unit) in crate::limit::ALL {

@@ -90,6 +90,8 @@ pub mod condition;
 
 pub mod proxy;
 
+pub mod session;
+
 pub mod snapshot;
 
 pub mod assessment;

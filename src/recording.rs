@@ -6,7 +6,7 @@ mod draft;
 mod stream;
 
 pub use answers::{Answers, Miss};
-pub use draft::{Header, write};
+pub use draft::{Header, stored, write};
 
 use crate::canonical;
 use crate::project::Matching;

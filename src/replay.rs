@@ -18,7 +18,6 @@ use crate::recording::{Answers, Header, Matcher, Mode};
 use crate::redact::Redactor;
 use crate::verdict::{CaseReport, Doubt, Outcome};
 use acceptance::Acceptance;
-use application::Observed;
 use interrupt::Interrupt;
 use std::collections::BTreeMap;
 
@@ -58,12 +57,8 @@ pub struct Assignment<'a> {
 enum Ready {
     Prompt(Box<conversation::Speaker>),
     Traces(Box<traces::Pool>),
-    Application(Box<application::Launcher>),
-    Service(Box<application::Host>),
+    Application(application::Runner),
 }
-
-/// Why a trial came to nothing that could be judged.
-type Undecided = (Doubt, String);
 
 /// What ends a trial early.
 enum Halt {
@@ -130,8 +125,8 @@ async fn prepare_all<'a>(stage: Stage<'_>, assignments: &[Assignment<'a>]) -> Re
 /// Ends what was started for all cases.
 async fn close_all(ready: &BTreeMap<&str, Ready>) {
     for ready in ready.values() {
-        if let Ready::Service(host) = ready {
-            host.close().await;
+        if let Ready::Application(runner) = ready {
+            runner.close().await;
         }
     }
 }
@@ -140,8 +135,8 @@ async fn prepare(stage: Stage<'_>, target: &Target) -> Result<Ready, Faults> {
     match &target.kind {
         TargetKind::Prompt(prompt) => Ok(Ready::Prompt(Box::new(conversation::Speaker::new(stage, target, prompt)?))),
         TargetKind::Traces(traces) => Ok(Ready::Traces(Box::new(traces::Pool::read(stage, target, traces)?))),
-        TargetKind::Application(command) => Ok(Ready::Application(Box::new(application::Launcher::new(target, command).await?))),
-        TargetKind::Service(service) => Ok(Ready::Service(Box::new(application::Host::new(target, service).await?))),
+        TargetKind::Application(command) => Ok(Ready::Application(application::Runner::of_command(target, command).await?)),
+        TargetKind::Service(service) => Ok(Ready::Application(application::Runner::of_service(target, service).await?)),
     }
 }
 
@@ -170,45 +165,9 @@ async fn run(stage: Stage<'_>, ready: &Ready, assignment: Assignment<'_>) -> Res
             charge(&mut report, spent);
             report
         }
-        Ready::Application(launcher) => {
-            run_program((stage, assignment), &examiner, &mut acceptance, |trial| launcher.run(stage, assignment.case, trial)).await?
-        }
-        Ready::Service(host) => {
-            run_program((stage, assignment), &examiner, &mut acceptance, |trial| host.run(stage, assignment.case, trial)).await?
-        }
+        Ready::Application(runner) => application::judge(stage, runner, &examiner, assignment, &mut acceptance).await?,
     };
     Ok(Some(acceptance.settle(assignment, report)))
-}
-
-/// The report of a case on a program of the user's: as many runs as its tests need.
-async fn run_program<F>(
-    (stage, assignment): (Stage<'_>, Assignment<'_>),
-    examiner: &Examiner<'_>,
-    acceptance: &mut Acceptance,
-    run: impl Fn(u32) -> F,
-) -> Result<CaseReport, Faults>
-where
-    F: Future<Output = Result<Result<Observed, Undecided>, Faults>>,
-{
-    let mut trials = examiner.trials(&assignment.target.name, Source::Recorded(1), stage.standard);
-    let (mut spent, mut notes) = (Spent::default(), Vec::<String>::new());
-    while let Some(trial) = trials.next() {
-        match run(trial).await? {
-            Ok(observed) => {
-                acceptance.see(stage, &observed.request);
-                let (grades, cost) = stage.graders.grade(examiner, &observed.request).await?;
-                spent += cost;
-                trials.take(&observed.request, &grades);
-                let new = observed.notes.into_iter().filter(|note| !notes.contains(note)).collect::<Vec<_>>();
-                notes.extend(new);
-            }
-            Err((doubt, detail)) => trials.stop(doubt, detail),
-        }
-    }
-    let mut report = trials.close();
-    charge(&mut report, spent);
-    report.notes.extend(notes);
-    Ok(report)
 }
 
 fn charge(report: &mut CaseReport, spent: Spent) {

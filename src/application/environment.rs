@@ -59,6 +59,14 @@ impl Environment {
         Self { variables }
     }
 
+    /// What is inherited, with our own keys: an application that goes live needs them.
+    pub fn live(ours: impl IntoIterator<Item = (String, String)>) -> Self {
+        let ours: Vec<(String, String)> = ours.into_iter().collect();
+        let mut environment = Self::new(ours.iter().cloned());
+        environment.variables.extend(ours.into_iter().filter(|(name, value)| KEYS.contains(&name.as_str()) && !value.is_empty()));
+        environment
+    }
+
     /// Sets a variable, in place of an earlier value.
     pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
         self.variables.insert(name.into(), value.into());

@@ -212,7 +212,7 @@ fn feed(child: &mut Child, text: Option<String>) {
     }
 }
 
-fn exit(status: std::io::Result<ExitStatus>) -> Exit {
+pub(super) fn exit(status: std::io::Result<ExitStatus>) -> Exit {
     let Ok(status) = status else { return Exit::Code(-1) };
     #[cfg(unix)]
     if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {

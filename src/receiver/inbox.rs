@@ -1,6 +1,7 @@
 //! What arrived so far, and whether anything is still on its way.
 
 use super::{Refusal, Signal};
+use crate::inert;
 use crate::limit;
 use crate::otlp::{self, BodyError, Compression, Encoding, LogRecord, Reading, Span};
 use std::collections::BTreeMap;
@@ -32,6 +33,16 @@ impl Delivery {
     /// Whether no span and no log record arrived.
     pub fn is_empty(&self) -> bool {
         self.spans.is_empty() && self.logs.is_empty()
+    }
+
+    /// What a reader should know of what arrived, or did not: what went wrong, and what to change.
+    pub fn findings(&self) -> Vec<String> {
+        let nothing = self.is_empty().then(|| "no telemetry arrived: not one span and not one log record".to_owned());
+        let refusals = self.refusals.iter().map(|(refusal, times)| {
+            let often = if *times > 1 { format!(" ({times} times)") } else { String::new() };
+            format!("{}{often}: {}", inert::one_line(&refusal.to_string()), refusal.help())
+        });
+        nothing.into_iter().chain(refusals).collect()
     }
 }
 

@@ -91,7 +91,7 @@ struct Line<'a> {
 }
 
 /// An exchange as a file keeps it: only headers that say something, and no secret cut in two by a stream.
-fn stored(mut exchange: Exchange, seq: u64, redactor: &Redactor) -> Exchange {
+pub fn stored(mut exchange: Exchange, seq: u64, redactor: &Redactor) -> Exchange {
     let keep = |headers: &mut BTreeMap<String, String>| headers.retain(|name, _| keep_header(name));
     exchange.seq = seq;
     exchange.trial = exchange.trial.filter(|trial| *trial > 1);

@@ -1,87 +1,136 @@
-//! A case on the user's application: started for the case between our proxy and our receiver, and judged by what went
-//! over the wire and what it told of itself.
+//! A case on the user's application: run for the case between our proxy and our receiver, and judged by what went over
+//! the wire and what it told of itself.
 
+mod command;
 mod observed;
 mod service;
 mod surroundings;
 
-pub(super) use observed::Observed;
-pub(super) use service::Host;
-
-use super::{Stage, Undecided};
-use crate::application::{DeadEnd, Process, Program, Template};
+use super::acceptance::Acceptance;
+use super::{Assignment, Stage, charge, day, source};
+use crate::application::Template;
+use crate::assessment::Examiner;
 use crate::case::Case;
+use crate::client::Spent;
 use crate::fault::{Faults, Place};
-use crate::limit;
-use crate::project::{Application, Output, Target};
-use crate::proxy::Proxy;
-use crate::receiver::Receiver;
-use crate::verdict::Doubt;
+use crate::price::Price;
+use crate::project::{Application, Service, Target};
+use crate::recording::{Answers, Header, Matcher};
+use crate::verdict::{CaseReport, Doubt};
+use crate::wire::Exchange;
+use crate::wire::call::Attempt;
 use crate::yaml::Spanned;
-use observed::Run;
+use command::Launcher;
+use observed::Observed;
+use service::Host;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use surroundings::{Surroundings, Thread};
 
-/// What a template of a command may use.
-const NAMES: [&str; 4] = ["input", "messages", "documents", "case"];
 /// How long nothing arrives before an agent between the application and the receiver is taken to have sent all.
 const IDLE: Duration = Duration::from_millis(300);
 
-/// A command, ready to be started for every case.
+/// Why a run cannot be judged.
+type Undecided = (Doubt, String);
+
+/// What all runs of a case on a target share: what is recorded, and what is to be.
+type Memory = Arc<Mutex<Answers>>;
+
+/// An application, ready to be run.
 #[derive(Debug)]
-pub(super) struct Launcher {
-    surroundings: Surroundings,
-    command: Vec<Template>,
-    stdin: Option<Template>,
-    output: Output,
-    timeout: Duration,
+pub(super) enum Runner {
+    /// Started for every case.
+    Command(Box<Launcher>),
+    /// Started once and asked for every case.
+    Service(Box<Host>),
 }
 
-impl Launcher {
-    /// Checks the templates and opens the proxy.
-    pub(super) async fn new(target: &Target, application: &Application) -> Result<Self, Faults> {
-        let mut faults = Faults::new();
-        let command = templates(&application.command, &NAMES, &mut faults);
-        let stdin = application.stdin.as_ref().and_then(|text| template(text, &NAMES, &mut faults));
-        let Some(proxy) = faults.take(Proxy::bind().await) else { return Err(faults) };
-        let surroundings = Surroundings {
-            target: target.name.clone(),
-            proxy,
-            env: application.env.clone(),
-            case_env: application.case_env.clone(),
-            upstreams: surroundings::upstreams(&application.upstreams),
-        };
-        let (output, timeout) = (application.output.clone(), application.timeout);
-        faults.into_result(Self { surroundings, command, stdin, output, timeout })
+/// One run: what it came to, and what went live meanwhile.
+struct Ran {
+    outcome: Result<Observed, Undecided>,
+    live: Vec<Exchange>,
+}
+
+impl Runner {
+    pub(super) async fn of_command(target: &Target, application: &Application) -> Result<Self, Faults> {
+        Ok(Self::Command(Box::new(Launcher::new(target, application).await?)))
     }
 
-    /// Runs the application once for a case.
-    ///
-    /// # Errors
-    /// What is wrong with the case or the target. A run that cannot be judged is no error, and comes as the inner result.
-    pub(super) async fn run(&self, stage: Stage<'_>, case: &Case, trial: u32) -> Result<Result<Observed, Undecided>, Faults> {
-        let (receiver, dead_end) = (Receiver::open().await?, DeadEnd::open().await?);
-        let door = self.surroundings.door(stage, case, trial)?;
-        let thread = Thread::new(&case.id, &self.surroundings.target, trial);
-        let mut environment = self.surroundings.environment(Some(case), &receiver, &dead_end, door.base_urls())?;
-        environment.set("TRACEPARENT", thread.parent());
-        let values = surroundings::values(case);
-        let render = |template: &Template| template.render(&values);
-        let program = Program {
-            command: self.command.iter().map(render).collect::<Result<_, _>>()?,
-            directory: stage.root.path().to_owned(),
-            environment,
-            stdin: self.stdin.as_ref().map(render).transpose()?,
-            grace: limit::GRACE,
-        };
-        let ended = match Process::start(&program) {
-            Ok(process) => process.wait(self.timeout).await,
-            Err(fault) => return Ok(Err((Doubt::Infrastructure, fault.message))),
-        };
-        receiver.drain(IDLE, limit::GRACE).await;
-        let run = Run { delivery: receiver.take(), witness: door.close().await, strays: dead_end.take(), thread: None };
-        run.of_process(&ended, &self.output, stage, case)
+    pub(super) async fn of_service(target: &Target, service: &Service) -> Result<Self, Faults> {
+        Ok(Self::Service(Box::new(Host::new(target, service).await?)))
     }
+
+    /// Ends what still runs.
+    pub(super) async fn close(&self) {
+        if let Self::Service(host) = self {
+            host.close().await;
+        }
+    }
+
+    async fn run(&self, stage: Stage<'_>, case: &Case, memory: &Memory, trial: u32) -> Result<Ran, Faults> {
+        match self {
+            Self::Command(launcher) => launcher.run(stage, case, memory, trial).await,
+            Self::Service(host) => host.run(stage, case, memory, trial).await,
+        }
+    }
+}
+
+/// The report of a case on an application: as many runs as its tests need.
+pub(super) async fn judge(
+    stage: Stage<'_>,
+    runner: &Runner,
+    examiner: &Examiner<'_>,
+    assignment: Assignment<'_>,
+    acceptance: &mut Acceptance,
+) -> Result<CaseReport, Faults> {
+    let Assignment { case, target } = assignment;
+    let matcher = Matcher { matching: &stage.project.matching, redactor: stage.redactor };
+    let answers = Answers::open(stage.root, case, &target.name, matcher, stage.mode)?;
+    let mut trials = examiner.trials(&target.name, source(stage, &answers), stage.standard);
+    let memory: Memory = Arc::new(Mutex::new(answers));
+    let (mut spent, mut notes, mut live, mut is_complete) = (Spent::default(), Vec::new(), Vec::new(), true);
+    while let Some(trial) = trials.next() {
+        let ran = runner.run(stage, case, &memory, trial).await?;
+        live.extend(ran.live);
+        match ran.outcome {
+            Ok(observed) => {
+                acceptance.see(stage, &observed.request);
+                let (grades, cost) = stage.graders.grade(examiner, &observed.request).await?;
+                spent += cost;
+                trials.take(&observed.request, &grades);
+                notes.extend(observed.notes);
+            }
+            Err((doubt, why)) => {
+                is_complete = false;
+                trials.stop(doubt, if trial > 1 { format!("trial {trial}, {why}") } else { why });
+            }
+        }
+    }
+    let mut report = trials.close();
+    notes.dedup();
+    report.notes.extend(notes);
+    live.iter().map(cost).for_each(|cost| spent += cost);
+    charge(&mut report, spent);
+    save(memory, live, is_complete, stage, assignment)?;
+    Ok(report)
+}
+
+/// What an answer cost; one of a model without a listed price costs what nearly all of them cost at most.
+fn cost(exchange: &Exchange) -> Spent {
+    let Some(attempt) = Attempt::of(exchange) else { return Spent { requests: 1, ..Spent::default() } };
+    let model = attempt.model_responded.as_deref().or(attempt.model_requested.as_deref()).unwrap_or_default();
+    let usd = Price::of(model).unwrap_or_else(Price::ceiling).cost(&attempt.usage).unwrap_or(0.0);
+    Spent { usd, requests: 1, tokens: attempt.usage.input.unwrap_or(0) + attempt.usage.output.unwrap_or(0) }
+}
+
+/// Writes down what went live.
+fn save(memory: Memory, live: Vec<Exchange>, is_complete: bool, stage: Stage<'_>, assignment: Assignment<'_>) -> Result<(), Faults> {
+    // The sessions are over, so that nobody else holds it.
+    let Some(answers) = Arc::into_inner(memory) else { return Ok(()) };
+    let mut answers = answers.into_inner().unwrap_or_else(PoisonError::into_inner);
+    live.into_iter().for_each(|exchange| answers.keep(exchange));
+    let header = Header { case: &assignment.case.id, target: &assignment.target.name, model: None, date: &day(stage.standard.now) };
+    answers.save(is_complete, &header, stage.destination)?;
+    Ok(())
 }
 
 fn template(text: &Spanned<String>, names: &[&str], faults: &mut Faults) -> Option<Template> {

@@ -1,6 +1,7 @@
 //! What was observed of a run: telemetry, wire, answer and end, joined to one request or to the reason why not.
 
 use super::surroundings::Thread;
+use super::{Ran, Undecided};
 use crate::application::{self, Captured, Ended, Exit, Said};
 use crate::case::{Case, Side};
 use crate::fault::Faults;
@@ -11,7 +12,8 @@ use crate::otlp::{LogRecord, Span};
 use crate::project::Output;
 use crate::proxy::{Missed, Witness};
 use crate::receiver::Delivery;
-use crate::replay::{Stage, Undecided};
+use crate::recording::Mode;
+use crate::replay::Stage;
 use crate::request::{Hidden, Request, micro};
 use crate::verdict::Doubt;
 use crate::wire::Exchange;
@@ -29,36 +31,49 @@ pub(super) struct Run {
 }
 
 /// A run that can be judged, and what a reader should know of it.
-pub(in crate::replay) struct Observed {
-    pub(in crate::replay) request: Request,
-    pub(in crate::replay) notes: Vec<String>,
+pub(super) struct Observed {
+    pub(super) request: Request,
+    pub(super) notes: Vec<String>,
 }
 
 impl Run {
     /// What came of a process that ran for one case.
-    pub(super) fn of_process(
-        self,
-        ended: &Ended,
-        output: &Output,
-        stage: Stage<'_>,
-        case: &Case,
-    ) -> Result<Result<Observed, Undecided>, Faults> {
-        let failed = |why: String| Ok(Err((Doubt::Infrastructure, with_output(&why, ended))));
-        if matches!(ended.exit, Exit::Deadline | Exit::Signal(_)) {
-            return failed(format!("the application {}", ended.exit));
-        }
-        if ended.left_behind {
-            return failed("the application ended, but processes that it had started did not; they were ended".into());
-        }
-        let has_failed = ended.exit != Exit::Code(0);
-        let held = ended.held_open.then(|| "a process outside the application's group still held its output; it was left alone".to_owned());
-        match application::read(output, &ended.stdout.text()) {
-            Ok(said) => self.of_answer(said, has_failed, held, stage, case),
-            Err(why) => failed(format!("the application {}, and its answer cannot be read: {why}", ended.exit)),
-        }
+    ///
+    /// # Errors
+    /// Recordings that cannot be read.
+    pub(super) fn of_process(self, ended: &Ended, output: &Output, stage: Stage<'_>, case: &Case) -> Result<Ran, Faults> {
+        let why = if matches!(ended.exit, Exit::Deadline | Exit::Signal(_)) {
+            format!("the application {}", ended.exit)
+        } else if ended.left_behind {
+            "the application ended, but processes that it had started did not; they were ended".into()
+        } else {
+            match application::read(output, &ended.stdout.text()) {
+                Ok(said) => {
+                    let held = "a process outside the application's group still held its output; it was left alone";
+                    let note = ended.held_open.then(|| held.to_owned());
+                    return self.of_answer(said, ended.exit != Exit::Code(0), note, stage, case);
+                }
+                Err(why) => format!("the application {}, and its answer cannot be read: {why}", ended.exit),
+            }
+        };
+        self.of_failure(with_output(&why, ended))
+    }
+
+    /// A run without an answer; what its proxy knows may say why.
+    pub(super) fn of_failure(self, why: String) -> Result<Ran, Faults> {
+        let Witness { live, misses, faults, .. } = self.witness;
+        faults.into_result(())?;
+        let outcome = match misses.as_slice() {
+            [] => (Doubt::Infrastructure, why),
+            misses => (Doubt::NeedsRecording, format!("{}\n{why}", unanswered(misses))),
+        };
+        Ok(Ran { outcome: Err(outcome), live })
     }
 
     /// Joins an answer with what was seen of it; a failure that says what it is, is an answer too.
+    ///
+    /// # Errors
+    /// Recordings that cannot be read.
     pub(super) fn of_answer(
         self,
         said: Said,
@@ -66,24 +81,34 @@ impl Run {
         note: Option<String>,
         stage: Stage<'_>,
         case: &Case,
-    ) -> Result<Result<Observed, Undecided>, Faults> {
-        let Self { delivery, witness, strays, thread } = self;
+    ) -> Result<Ran, Faults> {
+        let Self { delivery, mut witness, strays, thread } = self;
+        std::mem::take(&mut witness.faults).into_result(())?;
+        let live = std::mem::take(&mut witness.live);
+        if let Some(undecided) = undecided(&witness, &strays, &said, case) {
+            return Ok(Ran { outcome: Err(undecided), live });
+        }
         let mut notes: Vec<String> = note.into_iter().chain(strays.iter().map(|host| stray(host))).collect();
-        witness.faults.into_result(())?;
-        if !witness.misses.is_empty() {
-            return Ok(Err((Doubt::NeedsRecording, unanswered(&witness.misses))));
-        }
-        if witness.exchanges.is_empty() && expects_requests(case) {
-            return Ok(Err((Doubt::Infrastructure, unreached(&strays, &said))));
-        }
         notes.extend(witness.refused.iter().map(|why| format!("a request was refused: {}", inert::one_line(why))));
         notes.extend(witness.unmet.iter().map(|place| format!("condition {} of the case met no request", place + 1)));
-        notes.extend(arrivals(&delivery));
+        notes.extend(delivery.findings());
         let outcome = if has_failed { Some("error".to_owned()) } else { said.outcome };
         let request = join(delivery, witness.exchanges, thread.as_ref(), (said.answer, outcome), stage);
         notes.extend(request.hidden.iter().map(silence));
-        Ok(Ok(Observed { request, notes }))
+        Ok(Ran { outcome: Ok(Observed { request, notes }), live })
     }
+}
+
+/// Why an answer says nothing: it was given without what the application asked for.
+fn undecided(witness: &Witness, strays: &[String], said: &Said, case: &Case) -> Option<Undecided> {
+    if !witness.misses.is_empty() {
+        return Some((Doubt::NeedsRecording, unanswered(&witness.misses)));
+    }
+    if !witness.troubles.is_empty() {
+        return Some((Doubt::Infrastructure, unanswered(&witness.troubles)));
+    }
+    let unasked = witness.exchanges.is_empty() && expects_requests(case);
+    unasked.then(|| (Doubt::Infrastructure, unreached(strays, said)))
 }
 
 /// What nothing answers; a request that was tried again is told once.
@@ -121,16 +146,6 @@ fn stray(host: &str) -> String {
     format!("the application asked for {} past the proxy, and was refused: put it under `upstreams`", inert::one_line(host))
 }
 
-/// The findings about what arrived, or did not.
-fn arrivals(delivery: &Delivery) -> Vec<String> {
-    let nothing = delivery.is_empty().then(|| "no telemetry arrived: not one span and not one log record".to_owned());
-    let refusals = delivery.refusals.iter().map(|(refusal, times)| {
-        let often = if *times > 1 { format!(" ({times} times)") } else { String::new() };
-        format!("{}{often}: {}", inert::one_line(&refusal.to_string()), refusal.help())
-    });
-    nothing.into_iter().chain(refusals).collect()
-}
-
 /// What the telemetry does not tell though the wire knows it.
 fn silence(hidden: &Hidden) -> String {
     format!("hidden: the telemetry does not tell `{}`; on the wire it is {}", hidden.field, inert::clip(&hidden.wire.to_string(), 80))
@@ -151,6 +166,9 @@ fn join(
     let mut trace = normalise::request(spans, &logs, stage.standard.mapping);
     trace.answer = Some(answer);
     trace.stated = outcome;
+    if stage.mode != Mode::Replay {
+        return Request::new(Some(trace), exchanges, stage.standard.mapping);
+    }
     // Answers were played, not waited for: when they were asked says nothing about how long they took.
     exchanges.iter_mut().for_each(|exchange| exchange.at = None);
     let mut request = Request::new(Some(trace), exchanges, stage.standard.mapping);

@@ -1,16 +1,16 @@
 //! A case on a service: started once, asked once for each case, by as many instances as the target says.
 
-use super::observed::{Observed, Run, with_output};
+use super::observed::{Run, with_output};
 use super::surroundings::{self, Surroundings, Thread};
-use super::{IDLE, checked, template, templates};
+use super::{IDLE, Memory, Ran, checked, template, templates};
 use crate::application::{self, Asked, DeadEnd, Process, Program, Response, Template, Values};
 use crate::case::Case;
 use crate::fault::{Fault, Faults, Place};
 use crate::limit;
 use crate::project::{Output, Service, Target};
-use crate::proxy::{Lobby, Proxy};
+use crate::proxy::Lobby;
 use crate::receiver::{Delivery, Receiver};
-use crate::replay::{Stage, Undecided};
+use crate::replay::Stage;
 use crate::verdict::Doubt;
 use serde_json::Value;
 use std::net::{Ipv4Addr, TcpListener};
@@ -67,7 +67,7 @@ struct Instance {
 
 impl Host {
     /// Checks the templates and opens the proxy.
-    pub(in crate::replay) async fn new(target: &Target, service: &Service) -> Result<Self, Faults> {
+    pub(super) async fn new(target: &Target, service: &Service) -> Result<Self, Faults> {
         let mut faults = Faults::new();
         let start = templates(&service.start, &START_NAMES, &mut faults);
         let path = template(&service.http.path, &NAMES, &mut faults);
@@ -76,16 +76,11 @@ impl Host {
             headers.extend(checked(text, &NAMES, &name.place, &mut faults).map(|template| (name.value.clone(), template)));
         }
         let body = service.http.body.as_ref().map(|body| Body::parse(body, &service.http.path.place, &mut faults));
-        let proxy = faults.take(Proxy::bind().await);
-        let (Some(path), Some(proxy)) = (path, proxy) else { return Err(faults) };
+        let lists = (service.env.clone(), service.case_env.clone(), service.upstreams.as_slice());
+        let surroundings = faults.take(Surroundings::new(&target.name, lists).await);
+        let (Some(path), Some(surroundings)) = (path, surroundings) else { return Err(faults) };
         faults.into_result(Self {
-            surroundings: Surroundings {
-                target: target.name.clone(),
-                proxy,
-                env: service.env.clone(),
-                case_env: service.case_env.clone(),
-                upstreams: surroundings::upstreams(&service.upstreams),
-            },
+            surroundings,
             start,
             ready: service.ready.as_ref().map(|path| path.value.clone()),
             method: service.http.method.clone(),
@@ -102,9 +97,10 @@ impl Host {
     /// Asks the service once for a case. A case with variables of its own gets an instance of its own.
     ///
     /// # Errors
-    /// What is wrong with the case or the target. A run that cannot be judged is no error, and comes as the inner result.
-    pub(in crate::replay) async fn run(&self, stage: Stage<'_>, case: &Case, trial: u32) -> Result<Result<Observed, Undecided>, Faults> {
-        let Ok(_place) = self.places.acquire().await else { return Ok(Err((Doubt::Infrastructure, "the run is over".into()))) };
+    /// What is wrong with the case or the target. A run that cannot be judged is no error, and is told in what it came to.
+    pub(super) async fn run(&self, stage: Stage<'_>, case: &Case, memory: &Memory, trial: u32) -> Result<Ran, Faults> {
+        let failed = |why: String| Ok(Ran { outcome: Err((Doubt::Infrastructure, why)), live: Vec::new() });
+        let Ok(_place) = self.places.acquire().await else { return failed("the run is over".into()) };
         let is_special = surroundings::variables(case).next().is_some();
         let waiting = if is_special { None } else { self.waiting.lock().await.pop() };
         let alive = waiting.and_then(|mut instance| instance.process.over().is_none().then_some(instance));
@@ -112,20 +108,20 @@ impl Host {
             Some(instance) => instance,
             None => match self.start(stage, is_special.then_some(case)).await? {
                 Ok(instance) => instance,
-                Err(why) => return Ok(Err((Doubt::Infrastructure, why))),
+                Err(why) => return failed(why),
             },
         };
-        let observed = self.ask(&instance, stage, case, trial).await;
+        let ran = self.ask(&instance, stage, case, (memory, trial)).await;
         if is_special {
             instance.process.end().await;
         } else {
             self.waiting.lock().await.push(instance);
         }
-        observed
+        ran
     }
 
     /// Ends every instance.
-    pub(in crate::replay) async fn close(&self) {
+    pub(super) async fn close(&self) {
         for instance in self.waiting.lock().await.drain(..) {
             instance.process.end().await;
         }
@@ -136,7 +132,7 @@ impl Host {
         let (receiver, dead_end) = (Receiver::open().await?, DeadEnd::open().await?);
         let lobby = self.surroundings.proxy.lobby(&self.surroundings.upstreams)?;
         let port = free_port()?;
-        let environment = self.surroundings.environment(case, &receiver, &dead_end, lobby.base_urls())?;
+        let environment = self.surroundings.environment(stage, case, (&receiver, &dead_end), lobby.base_urls())?;
         let values = Values::from_iter([("port".to_owned(), Value::from(port))]);
         let program = Program {
             command: self.start.iter().map(|template| template.render(&values)).collect::<Result<_, _>>()?,
@@ -174,31 +170,27 @@ impl Host {
         matches!(timeout(limit::GRACE, application::ask(port, &asked)).await, Ok(Ok(Response { status: 200..=299, .. })))
     }
 
-    async fn ask(&self, instance: &Instance, stage: Stage<'_>, case: &Case, trial: u32) -> Result<Result<Observed, Undecided>, Faults> {
+    async fn ask(&self, instance: &Instance, stage: Stage<'_>, case: &Case, (memory, trial): (&Memory, u32)) -> Result<Ran, Faults> {
         let thread = Thread::new(&case.id, &self.surroundings.target, trial);
         let asked = self.request(case, &thread, instance.port)?;
         // What the last case, or getting ready, left behind is not this one's.
         instance.receiver.take();
         instance.dead_end.take();
-        let mut door = self.surroundings.door(stage, case, trial)?;
+        let mut door = self.surroundings.door(stage, case, memory, trial)?;
         door.take(&instance.lobby, None);
         let answered = timeout(self.timeout, application::ask(instance.port, &asked)).await;
         instance.receiver.quiet(IDLE, ARRIVAL, |delivery| is_whole(delivery, &thread)).await;
         let (witness, strays) = (door.close().await, instance.dead_end.take());
         let run = Run { delivery: instance.receiver.take(), witness, strays, thread: Some(thread) };
-        let failed = |why: String| {
-            let complaints = instance.process.complaints();
-            Ok(Err((Doubt::Infrastructure, format!("{why}\n{complaints}").trim_end().to_owned())))
+        let why = match answered {
+            Err(_) => format!("the service did not answer within {} s", self.timeout.as_secs_f64()),
+            Ok(Err(why)) => format!("the service did not answer: {why}"),
+            Ok(Ok(response)) => match application::read(&self.output, &response.body) {
+                Ok(said) => return run.of_answer(said, response.status >= 400, None, stage, case),
+                Err(why) => format!("the service answered with status {}, and its answer cannot be read: {why}", response.status),
+            },
         };
-        let response = match answered {
-            Err(_) => return failed(format!("the service did not answer within {} s", self.timeout.as_secs_f64())),
-            Ok(Err(why)) => return failed(format!("the service did not answer: {why}")),
-            Ok(Ok(response)) => response,
-        };
-        match application::read(&self.output, &response.body) {
-            Ok(said) => run.of_answer(said, response.status >= 400, None, stage, case),
-            Err(why) => failed(format!("the service answered with status {}, and its answer cannot be read: {why}", response.status)),
-        }
+        run.of_failure(format!("{why}\n{}", instance.process.complaints()).trim_end().to_owned())
     }
 
     fn request(&self, case: &Case, thread: &Thread, port: u16) -> Result<Asked, Fault> {

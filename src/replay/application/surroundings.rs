@@ -1,5 +1,6 @@
 //! What surrounds an application: its environment, its way to its servers, and the trace that it is part of.
 
+use super::Memory;
 use crate::application::{DeadEnd, Environment, Values};
 use crate::canonical;
 use crate::case::Case;
@@ -8,10 +9,10 @@ use crate::fault::{Fault, Faults, suggest};
 use crate::project::UpstreamAddress;
 use crate::proxy::{Door, Proxy, Session, Upstream};
 use crate::receiver::Receiver;
-use crate::recording::{Answers, Matcher, Mode};
 use crate::replay::Stage;
 use crate::yaml::Spanned;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// What all runs of one target share.
 #[derive(Debug)]
@@ -23,19 +24,26 @@ pub(super) struct Surroundings {
     pub(super) upstreams: Vec<Upstream>,
 }
 
-/// The addresses of a target's servers.
-pub(super) fn upstreams(written: &[UpstreamAddress]) -> Vec<Upstream> {
-    written.iter().map(|written| Upstream { variable: written.variable.value.clone(), url: written.url.value.clone() }).collect()
-}
+/// What a target says about it: variables, variables that a case may set, servers.
+type Lists<'a> = (Vec<(Spanned<String>, String)>, Vec<Spanned<String>>, &'a [UpstreamAddress]);
 
 impl Surroundings {
+    /// Opens the proxy of a target.
+    pub(super) async fn new(target: &str, (env, case_env, upstreams): Lists<'_>) -> Result<Self, Fault> {
+        let upstream = |written: &UpstreamAddress| Upstream { variable: written.variable.value.clone(), url: written.url.value.clone() };
+        let upstreams = upstreams.iter().map(upstream).collect();
+        Ok(Self { target: target.to_owned(), proxy: Proxy::bind().await?, env, case_env, upstreams })
+    }
+
     /// Opens a way to the servers for one run of a case.
-    pub(super) fn door(&self, stage: Stage<'_>, case: &Case, trial: u32) -> Result<Door, Faults> {
-        let matcher = Matcher { matching: &stage.project.matching, redactor: stage.redactor };
-        let answers = Answers::open(stage.root, case, &self.target, matcher, Mode::Replay)?;
-        let conditions = Conditions::of(stage.root, case)?;
-        let session =
-            Session { upstreams: self.upstreams.clone(), conditions, trial: Some(trial), memory: Box::new(answers), egress: None };
+    pub(super) fn door(&self, stage: Stage<'_>, case: &Case, memory: &Memory, trial: u32) -> Result<Door, Faults> {
+        let session = Session {
+            upstreams: self.upstreams.clone(),
+            conditions: Conditions::of(stage.root, case)?,
+            trial: Some(trial),
+            memory: Box::new(Arc::clone(memory)),
+            egress: stage.client.map(|client| Arc::clone(client.egress())),
+        };
         self.proxy.open(session)
     }
 
@@ -43,12 +51,13 @@ impl Surroundings {
     /// replaces.
     pub(super) fn environment<'u>(
         &self,
+        stage: Stage<'_>,
         case: Option<&Case>,
-        receiver: &Receiver,
-        dead_end: &DeadEnd,
+        (receiver, dead_end): (&Receiver, &DeadEnd),
         base_urls: impl Iterator<Item = (&'u str, &'u str)>,
     ) -> Result<Environment, Faults> {
-        let mut environment = Environment::new(std::env::vars());
+        let is_live = stage.client.is_some();
+        let mut environment = if is_live { Environment::live(std::env::vars()) } else { Environment::new(std::env::vars()) };
         let (leading, convenient): (Vec<_>, Vec<_>) = receiver.environment().into_iter().partition(|(name, _)| leads(name));
         let own = self.env.iter().map(|(name, value)| (name.value.clone(), value.clone()));
         let of_case = case.map(|case| self.case_variables(case)).transpose()?.unwrap_or_default();
@@ -58,7 +67,9 @@ impl Surroundings {
         for (name, value) in own.chain(of_case) {
             environment.set(name, value);
         }
-        for (name, value) in leading.into_iter().chain(dead_end.environment()).chain(base_urls.map(|(name, url)| (name, url.to_owned()))) {
+        // Where answers come from the network, what goes past us goes there too.
+        let confining = dead_end.environment().into_iter().filter(|_| !is_live);
+        for (name, value) in leading.into_iter().chain(confining).chain(base_urls.map(|(name, url)| (name, url.to_owned()))) {
             environment.set(name, value);
         }
         if let Some(case) = case {
