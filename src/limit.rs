@@ -44,6 +44,8 @@ pub const OUTPUT_BYTES: usize = 1 << 20;
 pub const OUTPUT_LINES: usize = 50;
 /// How long an application may take for one case, unless its target says otherwise.
 pub const APPLICATION: Duration = Duration::from_secs(120);
+/// How long telemetry of a service is waited for after its answer: longer than the delay that SDKs have by default.
+pub const ARRIVAL: Duration = Duration::from_secs(7);
 /// How long an application has between being asked to end and being ended.
 pub const GRACE: Duration = Duration::from_secs(5);
 /// Bytes of one snapshot.
@@ -144,6 +146,7 @@ pub const ALL: &[(&str, u64, &str)] = &[
     ("application output, beginning and end each", OUTPUT_BYTES as u64, "bytes"),
     ("lines of a failed application's output", OUTPUT_LINES as u64, "lines"),
     ("application, one case (default)", APPLICATION.as_secs(), "seconds"),
+    ("telemetry of a service, after its answer", ARRIVAL.as_secs(), "seconds"),
     ("application, between asked to end and ended", GRACE.as_secs(), "seconds"),
     ("snapshot", SNAPSHOT_BYTES, "bytes"),
     ("expression", EXPRESSION_BYTES as u64, "bytes"),

@@ -149,3 +149,25 @@ impl End {
         Self::ALL.iter().find(|(_, end)| *end == self).map_or("complete", |(word, _)| word)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream(events: &[(Option<&str>, &str)]) -> Response {
+        let event = |(name, data): &(Option<&str>, &str)| Event { t_ms: 0.0, event: name.map(str::to_owned), data: (*data).to_owned() };
+        let line = r#"{"request": {}, "response": {"status": 200, "sse": []}}"#;
+        let mut response = read_line(line).unwrap().response.unwrap();
+        response.payload = Payload::Events(events.iter().map(event).collect());
+        response
+    }
+
+    #[test]
+    fn every_api_has_a_last_event_of_its_own() {
+        assert!(stream(&[(None, "{}"), (None, "[DONE]")]).has_last_event());
+        assert!(stream(&[(Some("message_stop"), "{}"), (None, "")]).has_last_event());
+        assert!(stream(&[(Some("response.completed"), "{}")]).has_last_event());
+        assert!(!stream(&[(Some("message_delta"), "{}")]).has_last_event());
+        assert!(!stream(&[]).has_last_event());
+    }
+}

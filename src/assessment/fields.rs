@@ -80,7 +80,7 @@ fn assess_one(requirement: &Requirement, request: &Request, standard: Standard<'
         _ => request.state(field, *on, standard.mapping),
     };
     report.state = state.word().into();
-    report.message = message(&state);
+    report.message = message(field, &state);
     report.held = match &state {
         State::Present { .. } => Some(true),
         State::ConditionNotMet => None,
@@ -130,8 +130,10 @@ fn contradicted(requirements: &[Requirement], request: &Request, fields: &mut Fi
     }
 }
 
-fn message(state: &State) -> String {
+fn message(field: &str, state: &State) -> String {
     match state {
+        // It is another one in every run, and says nothing: two reports of the same would differ.
+        State::Present { key, .. } if field == "request.id" => format!("present at {key}"),
         State::Present { value, key, .. } => format!("{} at {key}", crate::inert::clip(&value.to_string(), 80)),
         State::Absent { add, .. } => format!("add {add}"),
         State::Indeterminate { reason, add } => format!("{}: add {add}", reason.replace('-', " ")),

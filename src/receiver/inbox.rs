@@ -13,8 +13,6 @@ use tokio::time::{Instant, timeout_at};
 
 /// Different refusals that are remembered; a flood of them tells nothing new.
 const REFUSALS: usize = 20;
-/// Oddities of what arrived that are kept.
-const DIAGNOSTICS: usize = 100;
 
 /// What arrived.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -155,7 +153,7 @@ impl Inbox {
         let delivery = &mut state.delivery;
         delivery.spans.extend(batch.spans);
         delivery.logs.extend(batch.logs);
-        let room = DIAGNOSTICS.saturating_sub(delivery.diagnostics.len());
+        let room = limit::DIAGNOSTICS.saturating_sub(delivery.diagnostics.len());
         delivery.diagnostics.extend(reading.diagnostics.iter().take(room).map(ToString::to_string));
         Ok(())
     }

@@ -25,8 +25,6 @@ const START_NAMES: [&str; 1] = ["port"];
 const NAMES: [&str; 5] = ["input", "messages", "documents", "case", "port"];
 /// How often it is looked whether a service is ready.
 const LOOK: Duration = Duration::from_millis(20);
-/// How long telemetry of a service that lives on is waited for: longer than the delay that SDKs have by default.
-const ARRIVAL: Duration = Duration::from_secs(7);
 
 /// A JSON value whose texts are templates.
 #[derive(Debug)]
@@ -179,7 +177,7 @@ impl Host {
         let mut door = self.surroundings.door(stage, case, memory, trial)?;
         door.take(&instance.lobby, None);
         let answered = timeout(self.timeout, application::ask(instance.port, &asked)).await;
-        instance.receiver.quiet(IDLE, ARRIVAL, |delivery| is_whole(delivery, &thread)).await;
+        instance.receiver.quiet(IDLE, limit::ARRIVAL, |delivery| is_whole(delivery, &thread)).await;
         let (witness, strays) = (door.close().await, instance.dead_end.take());
         let run = Run { delivery: instance.receiver.take(), witness, strays, thread: Some(thread) };
         let why = match answered {
