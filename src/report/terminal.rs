@@ -394,7 +394,7 @@ fn comparison_lines(comparison: &Comparison) -> String {
         _ => format!("{newly_failing} newly failing, {newly_passing} newly passing"),
     };
     let mut lines = vec![inert::one_line(&format!("{candidate} with {base}: {}{left_out}, {went}", count(*pairs, "case")))];
-    let verdict = if comparison.worse { "worse beyond chance" } else { "no evidence that it is worse" };
+    let verdict = if comparison.worse { "as a whole worse beyond chance" } else { "as a whole not worse beyond chance" };
     let unseen = format!("so few cases hide a harm below {:.0} %", comparison.smallest_excludable * 1e2);
     match comparison.harm {
         Some(harm) => {
