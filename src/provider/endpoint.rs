@@ -127,8 +127,13 @@ fn expand(text: &str, environment: Environment<'_>) -> Result<String, Fault> {
 }
 
 /// The variables that hold keys of this project's providers, built in or not: what a redactor must know.
+///
+/// What an address takes from the environment for its query is one, too: it is recorded with the path.
 pub fn key_variables(project: &Project) -> Vec<String> {
-    let written = project.providers.iter().filter_map(|provider| provider.key.as_ref()).map(|key| key.value.clone());
+    let keys = project.providers.iter().filter_map(|provider| provider.key.as_ref()).map(|key| key.value.clone());
+    let queries = project.providers.iter().filter_map(|provider| provider.base_url.value.split_once('?'));
+    let in_queries = queries.flat_map(|(_, query)| query.split("${").skip(1)).filter_map(|rest| rest.split('}').next());
+    let written = keys.chain(in_queries.map(str::to_string));
     let built_in = Api::ALL.iter().filter_map(|(name, _)| built_in(name)).map(|(_, _, variable)| variable.to_string());
     let mut variables: Vec<String> = built_in.chain(written).collect();
     variables.sort();

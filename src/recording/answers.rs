@@ -176,11 +176,12 @@ impl Answers {
     pub fn change(&self, answered: &Exchange) -> Option<String> {
         let (_, nearest) = self.nearest(answered)?;
         if self.matcher().key(nearest) != self.matcher().key(answered) {
-            return Some(format!("asked live, {}", drift(nearest, answered)));
+            return Some(format!("asked live, {}", on_one_line(&drift(nearest, answered))));
         }
         let words = |exchange: &Exchange| Attempt::of(exchange).map(|attempt| difference::spoken(&attempt)).unwrap_or_default();
         let (recorded, now) = (words(nearest), words(answered));
-        (recorded != now).then(|| format!("the same request got another answer:\n{}", difference::lines(&recorded, &now).join("\n")))
+        let words = || on_one_line(&difference::lines(&recorded, &now).join("\n"));
+        (recorded != now).then(|| format!("the same request got another answer: {}", words()))
     }
 
     fn nearest(&self, request: &Exchange) -> Option<(&Layer, &Exchange)> {
@@ -208,6 +209,11 @@ impl Answers {
         draft::write(destination, &file, &text, &self.redactor)?;
         Ok(Some(file))
     }
+}
+
+/// A note has one line.
+fn on_one_line(lines: &str) -> String {
+    lines.split('\n').map(str::trim).collect::<Vec<_>>().join("; ").replacen(":; ", ": ", 1)
 }
 
 /// What sort of change a request is, and its words.
