@@ -46,6 +46,7 @@ impl Matcher<'_> {
         let api = match Api::of(exchange) {
             // Every base URL has its own prefix; what is asked is the same.
             Api::OpenAiChat => "chat".to_string(),
+            Api::OpenAiCompletions => "completions".to_string(),
             Api::OpenAiResponses => "responses".to_string(),
             Api::Anthropic => "messages".to_string(),
             Api::Other(_) => format!("{} {}", exchange.request.method, exchange.request.path),

@@ -103,7 +103,7 @@ fn usage(json: Option<&Value>) -> Usage {
         input: number("input_tokens").map(|input| input + read.unwrap_or(0) + written.unwrap_or(0)),
         output: number("output_tokens"),
         cached: read,
-        reasoning: None,
+        reasoning: json.and_then(|usage| usage.pointer("/output_tokens_details/thinking_tokens")).and_then(Value::as_u64),
     }
 }
 

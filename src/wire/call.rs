@@ -8,6 +8,8 @@ use serde_json::Value;
 pub enum Api {
     /// OpenAI chat completions, Azure's and every compatible server's.
     OpenAiChat,
+    /// OpenAI's older text completions, which many servers still offer.
+    OpenAiCompletions,
     /// OpenAI Responses.
     OpenAiResponses,
     /// Anthropic Messages.
@@ -21,7 +23,12 @@ impl Api {
     pub fn of(exchange: &Exchange) -> Self {
         let path = exchange.request.path.split('?').next().unwrap_or_default().trim_end_matches('/');
         let is_post = exchange.request.method.is_empty() || exchange.request.method.eq_ignore_ascii_case("POST");
-        for (end, api) in [("/chat/completions", Self::OpenAiChat), ("/responses", Self::OpenAiResponses), ("/messages", Self::Anthropic)] {
+        for (end, api) in [
+            ("/chat/completions", Self::OpenAiChat),
+            ("/completions", Self::OpenAiCompletions),
+            ("/responses", Self::OpenAiResponses),
+            ("/messages", Self::Anthropic),
+        ] {
             if path.ends_with(end) {
                 return if is_post { api } else { Self::Other(path.trim_start_matches('/').to_string()) };
             }
@@ -249,8 +256,8 @@ fn nanos(at: &str) -> Option<u64> {
 
 fn answer(api: &Api, response: &Response) -> Answer {
     let mut answer = match (api, &response.payload) {
-        (Api::OpenAiChat, Payload::Events(events)) => openai_chat::stream(events),
-        (Api::OpenAiChat, Payload::Json(json)) => openai_chat::body(json),
+        (Api::OpenAiChat | Api::OpenAiCompletions, Payload::Events(events)) => openai_chat::stream(events),
+        (Api::OpenAiChat | Api::OpenAiCompletions, Payload::Json(json)) => openai_chat::body(json),
         (Api::OpenAiResponses, Payload::Events(events)) => openai_responses::stream(events),
         (Api::OpenAiResponses, Payload::Json(json)) => openai_responses::body(json),
         (Api::Anthropic, Payload::Events(events)) => anthropic::stream(events),
@@ -300,4 +307,53 @@ fn last_event(response: Option<&Response>) -> Option<f64> {
 fn retry_after(response: &Response) -> Option<f64> {
     let header = |name: &str| response.headers.get(name).and_then(|value| value.trim().parse::<f64>().ok());
     header("retry-after-ms").map(|ms| ms / 1e3).or_else(|| header("retry-after")).filter(|seconds| seconds.is_finite() && *seconds >= 0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::read_line;
+
+    fn attempt(path: &str, response: &serde_json::Value) -> Option<Attempt> {
+        let line = serde_json::json!({"request": {"method": "POST", "path": path, "body": {"stream": true}}, "response": response});
+        Attempt::of(&read_line(&line.to_string()).unwrap())
+    }
+
+    #[test]
+    fn a_stream_that_was_kept_as_one_text_is_read_like_events() {
+        let stream = "data: {\"id\":\"c1\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hi\"}}]}\n\n\
+                      data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+        for response in [
+            serde_json::json!({"status": 200, "sse_text": stream}),
+            serde_json::json!({"status": 200, "headers": {"content-type": "text/event-stream"}, "body": stream}),
+        ] {
+            let attempt = attempt("/v1/chat/completions", &response).unwrap();
+            assert_eq!((attempt.text.as_deref(), attempt.finish.as_deref(), attempt.finished()), (Some("hi"), Some("stop"), true));
+        }
+    }
+
+    #[test]
+    fn an_older_text_completion_is_a_model_call() {
+        let body = serde_json::json!({"choices": [{"index": 0, "text": "a day", "finish_reason": "length"}], "usage": {"prompt_tokens": 4, "completion_tokens": 2}});
+        let attempt = attempt("/v1/completions", &serde_json::json!({"status": 200, "body": body})).unwrap();
+        assert_eq!((attempt.text.as_deref(), attempt.truncated(), attempt.usage.input), (Some("a day"), true, Some(4)));
+    }
+
+    #[test]
+    fn what_is_no_model_call_is_named() {
+        for (path, name) in
+            [("/v1/embeddings", "embeddings"), ("/v1/messages/count_tokens", "messages/count_tokens"), ("/search", "/search")]
+        {
+            let line = serde_json::json!({"request": {"method": "POST", "path": path}, "response": {"status": 200, "body": {}}});
+            assert_eq!(Api::of(&read_line(&line.to_string()).unwrap()), Api::Other(name.trim_start_matches('/').into()));
+        }
+    }
+
+    #[test]
+    fn a_tool_call_without_arguments_has_none() {
+        let call = serde_json::json!({"index": 0, "id": "0", "function": {"name": "version", "arguments": null}});
+        let body = serde_json::json!({"choices": [{"index": 0, "message": {"tool_calls": [call]}, "finish_reason": "tool_calls"}]});
+        let attempt = attempt("/v1/chat/completions", &serde_json::json!({"status": 200, "body": body})).unwrap();
+        assert_eq!(attempt.tool_calls[0].arguments, "");
+    }
 }

@@ -45,6 +45,9 @@ struct RawResponse {
     body_base64: Option<String>,
     #[serde(default)]
     sse: Option<Vec<RawEvent>>,
+    /// A stream that was kept as one text, as recorders of HTTP do.
+    #[serde(default)]
+    sse_text: Option<String>,
     #[serde(default)]
     cuts: Vec<usize>,
     #[serde(default)]
@@ -179,8 +182,9 @@ fn headers(raw: BTreeMap<String, Value>) -> BTreeMap<String, String> {
 fn response(raw: RawResponse) -> Response {
     let headers = headers(raw.headers);
     let streamed = headers.get("content-type").is_some_and(|kind| kind.starts_with("text/event-stream"));
-    let payload = match (raw.sse, raw.body, raw.body_base64) {
-        (Some(events), _, _) => Payload::Events(events.into_iter().map(event).collect()),
+    let events = raw.sse.map(|events| events.into_iter().map(event).collect()).or_else(|| raw.sse_text.as_deref().map(sse::split));
+    let payload = match (events, raw.body, raw.body_base64) {
+        (Some(events), _, _) => Payload::Events(events),
         (None, Some(Value::String(text)), _) if streamed || text.starts_with("data:") || text.starts_with("event:") => {
             Payload::Events(sse::split(&text))
         }

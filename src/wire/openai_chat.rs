@@ -1,4 +1,4 @@
-//! Answers of OpenAI chat completions, streamed or whole.
+//! Answers of OpenAI chat completions and of the older text completions, streamed or whole.
 
 use super::Event;
 use super::call::{Answer, ToolCall, Usage, data, error};
@@ -9,6 +9,7 @@ pub(super) fn body(json: &Value) -> Answer {
     let mut answer = Answer { error: error(json), usage: usage(json), ..identity(json) };
     if let Some(choice) = first_choice(json) {
         answer.finish = text(choice, "finish_reason");
+        answer.text = text(choice, "text");
         if let Some(message) = choice.get("message") {
             answer.text = text(message, "content");
             answer.refusal = text(message, "refusal");
@@ -34,6 +35,10 @@ pub(super) fn stream(events: &[Event]) -> Answer {
         }
         let Some(choice) = first_choice(&json) else { continue };
         answer.finish = text(choice, "finish_reason").or(answer.finish.take());
+        if let Some(added) = choice.get("text").and_then(Value::as_str).filter(|added| !added.is_empty()) {
+            answer.push_text(added);
+            answer.content_at(index);
+        }
         if choice.get("delta").is_some_and(|delta| take_delta(delta, &mut answer, &mut calls)) {
             answer.content_at(index);
         }
@@ -77,7 +82,7 @@ fn add(call: &mut ToolCall, more: &ToolCall) {
 
 fn tool_call(json: &Value) -> ToolCall {
     let inner = json.get("function").or_else(|| json.get("custom")).unwrap_or(json);
-    let arguments = inner.get("arguments").or_else(|| inner.get("input"));
+    let arguments = inner.get("arguments").or_else(|| inner.get("input")).filter(|arguments| !arguments.is_null());
     let arguments = arguments.map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_string)).unwrap_or_default();
     ToolCall { id: text(json, "id").unwrap_or_default(), name: text(inner, "name").unwrap_or_default(), arguments }
 }
