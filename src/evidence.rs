@@ -9,12 +9,9 @@ use crate::fault::{Fault, Faults};
 use crate::mapping::Mapping;
 use crate::normalise;
 use crate::otlp::{self, LogRecord, Reading, Span};
-use crate::request::Request;
-use crate::trace::Trace;
+use crate::request::{self, Request};
 use crate::vendor;
-use crate::wire::call::Attempt;
 use crate::wire::{self, Exchange};
-use serde_json::Value;
 
 /// What files hold, before it is joined: everything is read before any tree is built.
 #[derive(Debug, Default)]
@@ -75,7 +72,7 @@ impl Evidence {
             let any = !self.exchanges.is_empty();
             return any.then(|| Request::new(None, self.exchanges, mapping)).into_iter().collect();
         }
-        let shares = share(&traces, self.exchanges);
+        let shares = request::share(&traces, self.exchanges);
         traces.into_iter().zip(shares).map(|(trace, exchanges)| Request::new(Some(trace), exchanges, mapping)).collect()
     }
 }
@@ -90,52 +87,4 @@ fn nothing_in(reading: &Reading) -> Fault {
 fn odd(reading: &Reading, file: &str) -> Vec<String> {
     let more = (reading.more_diagnostics > 0).then(|| format!("{file}: and {} more", reading.more_diagnostics));
     reading.diagnostics.iter().map(|diagnostic| format!("{file}: {diagnostic}")).chain(more).collect()
-}
-
-/// The exchanges of each trace: all of them for a single one; else by response id, `traceparent`, the user's question, and time.
-fn share(traces: &[Trace], exchanges: Vec<Exchange>) -> Vec<Vec<Exchange>> {
-    let mut shares: Vec<Vec<Exchange>> = traces.iter().map(|_| Vec::new()).collect();
-    if let [only] = shares.as_mut_slice() {
-        *only = exchanges;
-        return shares;
-    }
-    let owners = owners(traces, &exchanges);
-    for (exchange, owner) in exchanges.into_iter().zip(owners) {
-        if let Some(owner) = owner {
-            shares[owner].push(exchange);
-        }
-    }
-    shares
-}
-
-fn owners(traces: &[Trace], exchanges: &[Exchange]) -> Vec<Option<usize>> {
-    let mut owners: Vec<Option<usize>> = exchanges.iter().map(|exchange| owner(traces, exchange)).collect();
-    // A failed attempt has no response id: it belongs to whoever asked the same and was answered.
-    for index in 0..owners.len() {
-        if owners[index].is_none() {
-            let body = &exchanges[index].request.body;
-            owners[index] = (0..owners.len())
-                .find(|other| owners[*other].is_some() && exchanges[*other].request.body == *body)
-                .and_then(|other| owners[other]);
-        }
-    }
-    owners
-}
-
-fn owner(traces: &[Trace], exchange: &Exchange) -> Option<usize> {
-    let attempt = Attempt::of(exchange);
-    let id = attempt.as_ref().and_then(|attempt| attempt.response_id.as_deref());
-    let by_id = id.and_then(|id| traces.iter().position(|trace| trace.nodes.iter().any(|node| node.text("response.id") == Some(id))));
-    let parent = exchange.request.headers.get("traceparent").and_then(|value| value.split('-').nth(1));
-    let by_parent = || parent.and_then(|id| traces.iter().position(|trace| trace.nodes.iter().any(|node| node.trace_id == id)));
-    by_id.or_else(by_parent).or_else(|| by_question(traces, &exchange.request.body))
-}
-
-/// The only trace whose question is in the request's body.
-fn by_question(traces: &[Trace], body: &Value) -> Option<usize> {
-    let text = body.to_string();
-    let asked = |trace: &Trace| trace.input.as_deref().is_some_and(|input| text.contains(Value::from(input).to_string().trim_matches('"')));
-    let mut matching = traces.iter().enumerate().filter(|(_, trace)| asked(trace)).map(|(index, _)| index);
-    let first = matching.next()?;
-    matching.next().is_none().then_some(first)
 }

@@ -4,6 +4,7 @@ mod compare;
 mod measure;
 mod outcome;
 mod pairing;
+mod share;
 mod stages;
 mod sweep;
 
@@ -17,6 +18,7 @@ use crate::wire::summary::Summary;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+pub use share::share;
 pub use stages::Stage;
 
 /// A field of which the telemetry says nothing though the wire knows it.

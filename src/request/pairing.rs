@@ -1,6 +1,6 @@
 //! Which model call of the telemetry tells of which call on the wire.
 
-use crate::trace::Trace;
+use crate::trace::{Node, Trace};
 use crate::wire::summary::{LogicalCall, Summary};
 
 /// Clocks of one machine differ by less than this, in nanoseconds.
@@ -32,6 +32,10 @@ fn by_response(trace: &Trace, call: &LogicalCall) -> Option<usize> {
 
 fn ran_during(trace: &Trace, told: usize, call: &LogicalCall) -> bool {
     let node = trace.model_node(&trace.model_calls[told]);
-    let within = |at: u64| node.start_ns <= at + SKEW && at <= node.end_ns + SKEW;
-    call.attempts.first().and_then(|attempt| attempt.began_ns).is_some_and(within)
+    call.attempts.first().and_then(|attempt| attempt.began_ns).is_some_and(|at| runs_at(node, at))
+}
+
+/// Whether a span runs at a moment of the wire's clock.
+pub(super) fn runs_at(node: &Node, at: u64) -> bool {
+    node.start_ns <= at + SKEW && at <= node.end_ns + SKEW
 }
