@@ -7,6 +7,7 @@ pub mod junit;
 pub mod markdown;
 mod page;
 pub mod review;
+pub mod screen;
 pub mod terminal;
 pub mod trace;
 

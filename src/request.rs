@@ -103,9 +103,9 @@ impl Request {
     fn read_content(&mut self) {
         let of_trace = self.trace.as_ref();
         let last = self.wire.as_ref().and_then(Summary::last);
-        let of_wire = last
-            .filter(|attempt| attempt.tool_calls.is_empty())
-            .and_then(|attempt| attempt.text.clone().or_else(|| attempt.refusal.clone()));
+        let of_wire = last.filter(|attempt| attempt.tool_calls.is_empty()).and_then(|attempt| {
+            attempt.text.clone().filter(|text| !text.is_empty() || attempt.refusal.is_none()).or_else(|| attempt.refusal.clone())
+        });
         self.input = of_trace.and_then(|trace| trace.input.clone()).or_else(|| self.exchanges.iter().find_map(question));
         // What the application told its user comes before what the model told the application.
         self.answer = of_trace

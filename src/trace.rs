@@ -191,6 +191,11 @@ impl Trace {
         self.root.and_then(|index| self.nodes.get(index))
     }
 
+    /// Whether the id of any trace in it begins so.
+    pub fn has_id(&self, start: &str) -> bool {
+        self.nodes.iter().any(|node| node.trace_id.starts_with(start))
+    }
+
     /// The node of a model call.
     pub fn model_node(&self, call: &ModelCall) -> &Node {
         &self.nodes[call.node]

@@ -42,8 +42,9 @@ impl Terminal {
         let _ = io::stdout().write_all(bytes).and_then(|()| io::stdout().flush());
     }
 
-    pub(super) fn width(self) -> usize {
-        self.width
+    /// How a screen of `relapse trace` looks here.
+    pub(super) fn screen(self) -> report::screen::Options {
+        report::screen::Options { colour: self.colour, width: self.width }
     }
 
     pub(super) fn summary(self, summary: &Summary, verbose: bool) {

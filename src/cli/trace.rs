@@ -8,7 +8,7 @@ use crate::field;
 use crate::limit;
 use crate::mapping::Mapping;
 use crate::project::Project;
-use crate::report::trace;
+use crate::report::{screen, trace};
 use crate::request::Request;
 use crate::verdict::Outcome;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -22,15 +22,20 @@ use walkdir::WalkDir;
 Examples:
   relapse trace run.otlp.jsonl
   relapse trace run.otlp.jsonl --wire run.http.jsonl
-  relapse trace exports/ --require minimum        exit 1 if a field is missing
+  relapse trace exports/                          many requests, one a line
+  relapse trace exports/ --trace-id 4bf92f35      one of them; the beginning of an id will do
+  relapse trace run.otlp.jsonl --require minimum  exit 1 if a field is missing
   relapse trace run.otlp.jsonl --format json")]
 pub(super) struct Args {
     /// Telemetry (OTLP, or a vendor's export): files, folders or globs
-    #[arg(value_name = "FILE", required = true)]
+    #[arg(value_name = "FILE", required_unless_present = "wire")]
     files: Vec<Utf8PathBuf>,
     /// HTTP exchanges of the same requests: relapse's own lines, HAR or VCR
     #[arg(long, value_name = "FILE")]
     wire: Vec<Utf8PathBuf>,
+    /// Only the request of this trace; the beginning of its id will do
+    #[arg(long, value_name = "ID")]
+    trace_id: Option<String>,
     /// Fields that every request must carry: minimum, or names separated by commas
     #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
     require: Vec<String>,
@@ -53,24 +58,44 @@ pub(super) fn trace(root: Option<&Root>, args: &Args, terminal: Terminal) -> Res
     };
     let files: Vec<Utf8PathBuf> = args.files.iter().flat_map(|path| files(path)).collect();
     if args.wire.is_empty() && files.iter().map(|file| size(file)).sum::<u64>() > limit::TRACE_BYTES {
-        return one_by_one(&files, &required, args.format, (&mapping, terminal));
+        return one_by_one(&files, &required, args, (&mapping, terminal));
     }
     let (requests, diagnostics) = read(&files, args, &mapping)?;
+    let requests = picked(requests, args.trace_id.as_deref())?;
     let mut text = Vec::new();
     match args.format {
         Format::Json => drop(trace::json(&requests, &diagnostics, &mut text)),
-        Format::Text => {
-            for request in &requests {
-                drop(trace::screen(request, terminal.width(), &mut text));
-                text.push(b'\n');
-            }
-        }
+        Format::Text => screens(&requests, terminal, &mut text),
     }
     terminal.raw(&text);
     if args.format == Format::Text {
         diagnostics.iter().for_each(|diagnostic| terminal.line(&format!("odd: {diagnostic}")));
     }
     Ok(gate(&requests, &required, args.format, terminal))
+}
+
+/// The requests with a trace whose id begins so; all of them, where none is asked for.
+fn picked(mut requests: Vec<Request>, id: Option<&str>) -> Result<Vec<Request>, Faults> {
+    let Some(id) = id.map(str::to_lowercase) else { return Ok(requests) };
+    let known = requests.first().and_then(|request| request.trace.as_ref()).map(|trace| trace.id.clone());
+    requests.retain(|request| request.trace.as_ref().is_some_and(|trace| trace.has_id(&id)));
+    if requests.is_empty() {
+        let help = known.map_or_else(|| "there is no telemetry".to_string(), |known| format!("the first trace here is {known}"));
+        return Err(Fault::new(format!("no trace here has an id that begins with `{id}`")).help(help).into());
+    }
+    Ok(requests)
+}
+
+/// Each request on its screen; many are listed instead.
+fn screens(requests: &[Request], terminal: Terminal, text: &mut Vec<u8>) {
+    let options = terminal.screen();
+    if requests.len() > screen::SCREENS {
+        return drop(screen::list(requests, options, text));
+    }
+    for request in requests {
+        drop(screen::write(request, options, text));
+        text.push(b'\n');
+    }
 }
 
 fn required(names: &[String]) -> Result<Vec<String>, Faults> {
@@ -98,16 +123,22 @@ fn size(file: &Utf8Path) -> u64 {
 fn one_by_one(
     files: &[Utf8PathBuf],
     required: &[String],
-    format: Format,
+    args: &Args,
     (mapping, terminal): (&Mapping, Terminal),
 ) -> Result<Outcome, Faults> {
     let told = Mutex::new((0, Outcome::Passed));
+    let (format, id) = (args.format, args.trace_id.as_deref().map(str::to_lowercase));
     let sink = |request: Request| {
+        let is_meant = |id: &String| request.trace.as_ref().is_some_and(|trace| trace.has_id(id));
+        if !id.as_ref().is_none_or(is_meant) {
+            return;
+        }
         let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = Vec::new();
         match format {
             Format::Json => drop(trace::json_item(&request, told.0, &mut text)),
-            Format::Text => drop(trace::screen(&request, terminal.width(), &mut text).map(|()| text.push(b'\n'))),
+            Format::Text if id.is_some() => drop(screen::write(&request, terminal.screen(), &mut text)),
+            Format::Text => drop(screen::row(&request, terminal.screen(), &mut text)),
         }
         terminal.raw(&text);
         told.0 += 1;
@@ -171,7 +202,13 @@ fn walk(path: &Utf8Path) -> Vec<Utf8PathBuf> {
 }
 
 fn gate(requests: &[Request], required: &[String], format: Format, terminal: Terminal) -> Outcome {
-    let missing: Vec<String> = requests.iter().flat_map(|request| trace::missing(request, required)).collect();
+    let several = requests.len() > 1;
+    let named = |request: &Request, line: String| match &request.trace {
+        Some(trace) if several => format!("{} of trace {}", line, trace.id),
+        _ => line,
+    };
+    let missing: Vec<String> =
+        requests.iter().flat_map(|request| trace::missing(request, required).into_iter().map(move |line| named(request, line))).collect();
     if missing.is_empty() {
         return if requests.is_empty() { Outcome::NothingRan } else { Outcome::Passed };
     }

@@ -22,11 +22,11 @@ enum Change {
     WaitStarts,
 }
 
-/// Sweeps the root's time; spans are clipped to it, and the root itself gets nothing.
+/// Sweeps the root's time; spans are clipped to it.
 pub(super) fn of(trace: &Trace, root: &Node) -> Sweep {
     let clip = |start: u64, end: u64| (start.max(root.start_ns), end.min(root.end_ns));
     let mut changes: Vec<(u64, Change)> = Vec::new();
-    for (index, node) in trace.nodes.iter().enumerate().filter(|(index, node)| Some(*index) != trace.root && node.start_ns > 0) {
+    for (index, node) in trace.nodes.iter().enumerate().filter(|(_, node)| node.start_ns > 0) {
         let (start, end) = clip(node.start_ns, node.end_ns);
         if start < end {
             changes.extend([(start, Change::Start(index)), (end, Change::End(index))]);
