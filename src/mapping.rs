@@ -134,6 +134,8 @@ struct Alias {
     from: From,
     not_convention: Option<String>,
     not_scope: Option<String>,
+    #[serde(default)]
+    is: BTreeMap<String, Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -147,6 +149,8 @@ struct KindRule {
     any: Option<Kind>,
     #[serde(default)]
     client: bool,
+    #[serde(default)]
+    not_named: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -174,6 +178,7 @@ struct File {
     conventions: Vec<ConventionRule>,
     loses_failed_calls: Vec<String>,
     cannot: Vec<CannotRule>,
+    add_for: BTreeMap<String, BTreeMap<String, String>>,
     add: BTreeMap<String, String>,
     fields: BTreeMap<String, Vec<Alias>>,
     facts: BTreeMap<String, Vec<Alias>>,
@@ -244,7 +249,7 @@ impl Mapping {
         for (field, list) in file.fields.iter().chain(&file.facts) {
             let own = aliases.get(field).into_iter().flatten().map(|key| own_alias(key, list));
             let all: Vec<Alias> = own.chain(list.iter().cloned()).collect();
-            mapping.fields.insert(field, all.iter().map(|alias| Arc::from(alias.key.as_str())).collect());
+            mapping.fields.insert(field, all.iter().map(shown_key).collect());
             for (rank, alias) in all.into_iter().enumerate() {
                 let key = Arc::from(alias.key.as_str());
                 mapping.by_key.entry(key).or_default().push(Entry { field, rank, shown: shown_key(&alias), alias });
@@ -343,6 +348,7 @@ impl<'a> Reading<'a> {
     fn decode(&mut self, alias: &Alias, span: &Span) -> Option<Value> {
         let Some(value) = self.value else { return event_time(alias, self.time_ns, span) };
         match alias.decode {
+            Decode::Text if !alias.is.is_empty() => alias.is.get(&text(value)?.to_lowercase()).cloned(),
             Decode::Text => text(value).map(Value::from),
             Decode::Number => number(value).and_then(plain_number),
             Decode::S => number(value).and_then(seconds),
@@ -361,7 +367,16 @@ impl<'a> Reading<'a> {
 fn own_alias(key: &str, list: &[Alias]) -> Alias {
     let model = list.iter().find(|alias| matches!(alias.decode, Decode::Text | Decode::Number | Decode::S | Decode::Flag | Decode::First));
     let decode = model.map_or(Decode::Text, |alias| if alias.decode == Decode::First { Decode::Text } else { alias.decode });
-    Alias { key: key.to_string(), decode, at: None, on: Vec::new(), from: From::Span, not_convention: None, not_scope: None }
+    Alias {
+        key: key.to_string(),
+        decode,
+        at: None,
+        on: Vec::new(),
+        from: From::Span,
+        not_convention: None,
+        not_scope: None,
+        is: BTreeMap::new(),
+    }
 }
 
 fn shown_key(alias: &Alias) -> Arc<str> {
@@ -481,11 +496,15 @@ const SERVER: u8 = 2;
 
 /// What a span is, by the order of evidence; of two equal keys the last counts.
 pub fn kind(span: &Span) -> Kind {
+    // A field of newer protocol versions, which says it outright.
+    if span.kind_type.as_deref() == Some("gen_ai.client.inference") {
+        return Kind::Model;
+    }
     let mut best: Option<(usize, Kind)> = None;
     for (key, value) in span.attributes.iter().rev() {
         for place in KINDS.get(key.as_str()).into_iter().flatten() {
             let rule = &FILE.kinds[*place];
-            let counts = best.is_none_or(|(held, _)| *place < held) && !(rule.client && span.kind == SERVER);
+            let counts = best.is_none_or(|(held, _)| *place < held) && rule.fits(span);
             if counts && let Some(kind) = rule.kind(value) {
                 best = Some((*place, kind));
             }
@@ -495,6 +514,10 @@ pub fn kind(span: &Span) -> Kind {
 }
 
 impl KindRule {
+    fn fits(&self, span: &Span) -> bool {
+        (!self.client || span.kind != SERVER) && !self.not_named.iter().any(|start| span.name.starts_with(start.as_str()))
+    }
+
     fn kind(&self, value: &AnyValue) -> Option<Kind> {
         if self.any.is_some() {
             return self.any;
@@ -542,6 +565,11 @@ pub fn loses_failed_calls(scope: &str) -> bool {
 /// What to add for a field that this instrumentation cannot carry by itself.
 pub fn cannot_carry(convention: &str, field: &str) -> Option<&'static str> {
     FILE.cannot.iter().find(|rule| rule.convention == convention && rule.field == field).map(|rule| rule.add.as_str())
+}
+
+/// The attribute to add for a field in the words of an instrumentation, if it has its own way to set it.
+pub fn attribute_to_add_for(convention: &str, field: &str) -> Option<&'static str> {
+    FILE.add_for.get(convention)?.get(field).map(String::as_str)
 }
 
 /// The attribute to add for a field, whatever the instrumentation.

@@ -1,10 +1,12 @@
 //! From spans and log records to traces: one for each request.
 
+mod attempts;
 mod calls;
 mod enrich;
 pub mod finish;
 mod group;
 mod message;
+mod opinion;
 mod parents;
 mod record;
 mod tree;
@@ -47,7 +49,9 @@ fn build(spans: &[&Span], logs: &[&LogRecord], mapping: &Mapping) -> Trace {
     let conventions: BTreeSet<&str> = trace.nodes.iter().filter_map(|node| node.convention).collect();
     trace.conventions = conventions.into_iter().map(str::to_string).collect();
     collect_calls(&mut trace, spans);
-    record::join(&mut trace, logs);
+    attempts::count(&mut trace);
+    record::join(&mut trace, spans, logs);
+    opinion::on_spans(&mut trace, spans);
     enrich::fields(&mut trace);
     enrich::conversation(&mut trace, spans);
     trace.may_lack_calls = may_lack_calls(&trace, spans);

@@ -367,7 +367,8 @@ impl Trace {
             Some(index) => vec![&self.nodes[index]],
             None => self.nodes.iter().collect(),
         };
-        let add = mapping::attribute_to_add(field);
+        let own = self.conventions.iter().find_map(|convention| mapping::attribute_to_add_for(convention, field));
+        let add = own.unwrap_or_else(|| mapping::attribute_to_add(field));
         let indeterminate = |reason: &str, add: String| State::Indeterminate { reason: reason.into(), add: add.into() };
         if field == "latency.first_token" && asked.iter().any(|node| node.kind == Kind::Model && node.events_dropped) {
             return indeterminate("events-dropped", format!("{add}, or raise OTEL_SPAN_EVENT_COUNT_LIMIT"));

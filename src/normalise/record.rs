@@ -1,12 +1,50 @@
-//! Log records joined to the spans they were written under.
+//! Log records and span events joined to the spans they were written under.
 
 use super::finish;
 use super::message;
+use super::opinion;
 use crate::mapping::{self, Found};
-use crate::otlp::LogRecord;
+use crate::otlp::{Attributes, Event, LogRecord, Span, get};
 use crate::trace::Trace;
 use serde_json::Value;
 use std::collections::HashMap;
+
+/// What was written under a span: a log record, or an event of the span itself.
+struct Entry<'a> {
+    time_ns: u64,
+    name: &'a str,
+    span_id: Option<&'a str>,
+    attributes: &'a Attributes,
+    body: Value,
+}
+
+impl<'a> Entry<'a> {
+    /// A log record that is an event of its own kind.
+    fn of_log(log: &'a LogRecord) -> Option<Self> {
+        let name = log.event_name.as_deref().filter(|name| is_known(name))?;
+        Some(Self { time_ns: log.time_ns, name, span_id: log.span_id.as_deref(), attributes: &log.attributes, body: log.body.to_json() })
+    }
+
+    /// A span's event of the same kind; older SDKs write its body into an attribute.
+    fn of_event(span: &'a Span, event: &'a Event) -> Option<Self> {
+        let name = Some(event.name.as_str()).filter(|name| is_known(name))?;
+        let body = get(&event.attributes, "gen_ai.event.content").and_then(mapping::json);
+        let attributes = || event.attributes.iter().map(|(key, value)| (key.clone(), value.to_json())).collect();
+        Some(Self {
+            time_ns: event.time_ns,
+            name,
+            span_id: Some(&span.span_id),
+            attributes: &event.attributes,
+            body: body.unwrap_or_else(|| Value::Object(attributes())),
+        })
+    }
+}
+
+fn is_known(name: &str) -> bool {
+    let message = name.starts_with("gen_ai.") && name.ends_with(".message");
+    message
+        || matches!(name, "gen_ai.choice" | "gen_ai.client.inference.operation.details" | "gen_ai.evaluation.result" | "app.user_feedback")
+}
 
 /// Where a record belongs.
 struct Place {
@@ -14,22 +52,22 @@ struct Place {
     call: Option<usize>,
 }
 
-/// Joins the records of the trace's spans: messages, choices, scores, feedback, reviews.
-pub(super) fn join(trace: &mut Trace, logs: &[&LogRecord]) {
-    let mut ordered = logs.to_vec();
-    ordered.sort_by_key(|log| log.time_ns);
+/// Joins the records and events of the trace's spans: messages, choices, scores, feedback, reviews.
+pub(super) fn join(trace: &mut Trace, spans: &[&Span], logs: &[&LogRecord]) {
+    let events = spans.iter().flat_map(|span| span.events.iter().filter_map(|event| Entry::of_event(span, event)));
+    let mut entries: Vec<Entry<'_>> = logs.iter().filter_map(|log| Entry::of_log(log)).chain(events).collect();
+    entries.sort_by_key(|entry| entry.time_ns);
     let nodes: HashMap<String, usize> = trace.nodes.iter().enumerate().map(|(index, node)| (node.span_id.clone(), index)).collect();
     let calls: HashMap<usize, usize> = trace.model_calls.iter().enumerate().map(|(index, call)| (call.node, index)).collect();
-    for log in ordered {
-        let node = log.span_id.as_deref().and_then(|span| nodes.get(span)).copied();
+    for entry in &entries {
+        let node = entry.span_id.and_then(|span| nodes.get(span)).copied();
         let place = Place { node, call: node.and_then(|node| calls.get(&node)).copied() };
-        match log.event_name.as_deref().unwrap_or_default() {
-            "gen_ai.choice" => choice(trace, &place, log),
-            "gen_ai.client.inference.operation.details" => details(trace, &place, log),
-            name if name.starts_with("gen_ai.") && name.ends_with(".message") => input_message(trace, &place, log, name),
-            "gen_ai.evaluation.result" => evaluation(trace, log),
-            "app.user_feedback" => feedback(trace, log),
-            _ => {}
+        match entry.name {
+            "gen_ai.choice" => choice(trace, &place, entry),
+            "gen_ai.client.inference.operation.details" => details(trace, &place, entry),
+            "gen_ai.evaluation.result" => opinion::of_evaluation(trace, entry.attributes),
+            "app.user_feedback" => opinion::of_thumb(trace, entry.attributes),
+            name => input_message(trace, &place, entry, name),
         }
     }
 }
@@ -38,8 +76,8 @@ fn set(trace: &mut Trace, node: usize, name: &'static str, value: Value, key: &s
     trace.nodes[node].findings.complete(name, || Found { value, key: key.into(), rank: usize::MAX });
 }
 
-fn choice(trace: &mut Trace, place: &Place, log: &LogRecord) {
-    let body = log.body.to_json();
+fn choice(trace: &mut Trace, place: &Place, entry: &Entry<'_>) {
+    let body = &entry.body;
     if let Some(reason) = body.get("finish_reason").and_then(Value::as_str)
         && let Some(node) = place.node
     {
@@ -54,9 +92,9 @@ fn choice(trace: &mut Trace, place: &Place, log: &LogRecord) {
     }
 }
 
-fn details(trace: &mut Trace, place: &Place, log: &LogRecord) {
+fn details(trace: &mut Trace, place: &Place, entry: &Entry<'_>) {
     let Some(call) = place.call else { return };
-    let named = |name: &str| log.attributes.iter().find(|(key, _)| key == name).and_then(|(_, value)| mapping::json(value));
+    let named = |name: &str| get(entry.attributes, name).and_then(mapping::json);
     if let Some(input) = named("gen_ai.input.messages")
         && trace.model_calls[call].input.is_empty()
     {
@@ -69,46 +107,13 @@ fn details(trace: &mut Trace, place: &Place, log: &LogRecord) {
     }
 }
 
-fn input_message(trace: &mut Trace, place: &Place, log: &LogRecord, name: &str) {
+fn input_message(trace: &mut Trace, place: &Place, entry: &Entry<'_>, name: &str) {
     let Some(call) = place.call else { return };
-    let body = log.body.to_json();
+    let body = &entry.body;
     let mut message = message::list(&Value::Array(vec![body.clone()])).into_iter().next().unwrap_or_default();
     message.role = name.trim_start_matches("gen_ai.").trim_end_matches(".message").to_string();
     if message.role == "tool" {
         message.answers = body.get("id").and_then(Value::as_str).map(str::to_string);
     }
     trace.model_calls[call].input.push(message);
-}
-
-fn attribute(log: &LogRecord, name: &str) -> Option<String> {
-    log.attributes.iter().find(|(key, _)| key == name).and_then(|(_, value)| mapping::text(value))
-}
-
-fn evaluation(trace: &mut Trace, log: &LogRecord) {
-    let name = attribute(log, "gen_ai.evaluation.name").unwrap_or_else(|| "unnamed".into());
-    let score = log.attributes.iter().find(|(key, _)| key == "gen_ai.evaluation.score.value").and_then(|(_, value)| mapping::number(value));
-    let label = attribute(log, "gen_ai.evaluation.score.label").unwrap_or_default().to_lowercase();
-    let key = || "gen_ai.evaluation.result".to_string();
-    match name.as_str() {
-        "user_feedback" => {
-            trace.complaint =
-                Some(matches!(label.as_str(), "complaint" | "negative" | "bad" | "down") || score.is_some_and(|score| score <= 0.0));
-            trace.beside.insert("feedback", (label.into(), key()));
-        }
-        "human_review" => {
-            trace.review = Some(label.clone());
-            trace.beside.insert("review", (label.into(), key()));
-        }
-        _ => {
-            let Some(score) = score else { return };
-            trace.scores.insert(name, score);
-            trace.beside.insert("score", (score.into(), key()));
-        }
-    }
-}
-
-fn feedback(trace: &mut Trace, log: &LogRecord) {
-    let thumb = attribute(log, "app.feedback.thumb").or_else(|| attribute(log, "app.feedback")).unwrap_or_default();
-    trace.complaint = Some(matches!(thumb.as_str(), "down" | "bad" | "negative" | "complaint"));
-    trace.beside.insert("feedback", (thumb.into(), "app.feedback.thumb".into()));
 }

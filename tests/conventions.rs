@@ -1,0 +1,127 @@
+//! Every convention's own names, read into fields and signals; the cases stand in `tests/conventions.yaml`.
+
+use relapse::field::On;
+use relapse::mapping::{self, Mapping};
+use relapse::normalise;
+use relapse::otlp::{AnyValue, Attributes, Event, Scope, Span};
+use relapse::request::Request;
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    of: String,
+    #[serde(default)]
+    scope: String,
+    r#type: Option<String>,
+    attributes: BTreeMap<String, Value>,
+    #[serde(default)]
+    events: BTreeMap<String, BTreeMap<String, Value>>,
+    #[serde(default)]
+    fields: BTreeMap<String, Value>,
+    #[serde(default)]
+    signals: BTreeMap<String, Value>,
+}
+
+fn any(value: &Value) -> AnyValue {
+    match value {
+        Value::Null | Value::Object(_) => AnyValue::Null,
+        Value::Bool(flag) => AnyValue::Bool(*flag),
+        Value::Number(number) => number.as_i64().map_or_else(|| AnyValue::Double(number.as_f64().unwrap_or_default()), AnyValue::Int),
+        Value::String(text) => AnyValue::Text(text.clone()),
+        Value::Array(items) => AnyValue::List(items.iter().map(any).collect()),
+    }
+}
+
+fn attributes(map: &BTreeMap<String, Value>) -> Attributes {
+    map.iter().map(|(key, value)| (key.clone(), any(value))).collect()
+}
+
+fn span(id: u64, parent: Option<u64>, attributes: Attributes) -> Span {
+    Span {
+        trace_id: "0af7651916cd43dd8448eb211c80319c".into(),
+        span_id: format!("{id:016x}"),
+        parent: parent.map(|parent| format!("{parent:016x}")),
+        name: "a span".into(),
+        start_ns: 1_000_000_000 + id * 1_000_000,
+        end_ns: 9_000_000_000 - id * 1_000_000,
+        attributes,
+        ..Span::default()
+    }
+}
+
+/// The request of one span below an application's own root.
+fn request(case: &Case) -> Request {
+    let of_event = |(name, map): (&String, &BTreeMap<String, Value>)| Event {
+        name: name.clone(),
+        time_ns: 2_000_000_000,
+        attributes: attributes(map),
+    };
+    let told = Span {
+        scope: Arc::new(Scope { name: case.scope.clone(), ..Scope::default() }),
+        kind_type: case.r#type.clone(),
+        events: case.events.iter().map(of_event).collect(),
+        ..span(2, Some(1), attributes(&case.attributes))
+    };
+    let traces = normalise::requests(vec![span(1, None, Vec::new()), told], &[], Mapping::built_in());
+    Request::new(traces.into_iter().next(), Vec::new(), Mapping::built_in())
+}
+
+#[test]
+fn every_convention_is_read_by_its_own_names() {
+    let text = std::fs::read_to_string("tests/conventions.yaml").expect("the cases");
+    let cases: Vec<Case> = relapse::yaml::typed(&text).expect("cases");
+    let mut wrong = Vec::new();
+    for case in &cases {
+        let request = request(case);
+        for (field, known) in &case.fields {
+            let state = request.state(field, On::Any, Mapping::built_in());
+            let told = state.value().cloned().unwrap_or_default();
+            if told != *known {
+                wrong.push(format!("{}: {field} is {told}, not {known}", case.of));
+            }
+        }
+        for (signal, known) in &case.signals {
+            let told = request.signals.read(signal).to_json();
+            if told != *known {
+                wrong.push(format!("{}: {signal} is {told}, not {known}", case.of));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn http_spans_below_or_beside_a_model_call_are_its_attempts() {
+    let operation = |name: &str| vec![("gen_ai.operation.name".to_string(), AnyValue::Text(name.into()))];
+    let http = |id, parent| Span { kind: 3, ..span(id, Some(parent), vec![("http.request.method".into(), AnyValue::Text("POST".into()))]) };
+    let retries = |spans: Vec<Span>| {
+        let traces = normalise::requests(spans, &[], Mapping::built_in());
+        Request::new(traces.into_iter().next(), Vec::new(), Mapping::built_in()).signals.read("retries.count").number()
+    };
+    let model = || vec![span(1, None, Vec::new()), span(2, Some(1), operation("chat"))];
+    let with = |more: Vec<Span>| model().into_iter().chain(more).collect();
+    assert_eq!(retries(with(vec![http(3, 2), http(4, 2), http(5, 2)])), Some(2.0));
+    assert_eq!(retries(with(vec![http(3, 1), http(4, 1)])), Some(1.0));
+    assert_eq!(retries(model()), None);
+    // One call without a request says that the client is not instrumented everywhere.
+    assert_eq!(retries(with(vec![http(4, 2), span(3, Some(1), operation("chat"))])), None);
+}
+
+#[test]
+fn what_is_missing_is_named_in_the_words_of_the_instrumentation() {
+    for (convention, field, word) in [
+        ("openinference", "session.id", "using_session"),
+        ("ai-sdk-5", "request.id", "experimental_telemetry"),
+        ("ai-sdk-7", "user.id", "runtimeContext"),
+        ("openllmetry", "prompt.version", "set_prompt"),
+        ("langfuse", "user.id", "langfuse.user.id"),
+        ("langsmith", "feature", "langsmith.metadata.feature"),
+    ] {
+        let add = mapping::attribute_to_add_for(convention, field).unwrap_or_default();
+        assert!(add.contains(word), "{convention} {field}: {add}");
+    }
+}
