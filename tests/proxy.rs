@@ -345,7 +345,7 @@ fn a_server_that_breaks_off_is_seen_to_and_told() {
 #[test]
 fn errors_and_redirects_of_a_server_are_passed_on() {
     let (url, _told) = server(vec![
-        says("HTTP/1.1 429 Too Many Requests\r\nretry-after: 7\r\ncontent-length: 2\r\n\r\n{}"),
+        says("HTTP/1.1 429 Too Many Requests\r\nretry-after: 7\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}"),
         says("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n"),
     ]);
     let play = live(&url, vec![], vec![]);
