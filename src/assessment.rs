@@ -170,6 +170,7 @@ impl<'a> Examiner<'a> {
             notes: Vec::new(),
             next: None,
             snapshot: None,
+            waterfall: crate::verdict::Waterfall::default(),
             cost_usd: 0.0,
             live_requests: 0,
         }

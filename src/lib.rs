@@ -80,6 +80,10 @@ pub mod client;
 
 pub mod suite;
 
+pub mod shard;
+
+pub mod change;
+
 pub mod compile;
 
 pub mod prompt;

@@ -2,6 +2,7 @@
 
 pub mod faults;
 pub mod github;
+pub mod html;
 pub mod json;
 pub mod junit;
 pub mod markdown;
@@ -30,11 +31,13 @@ pub enum Kind {
     Junit,
     /// A page for a job's summary or a comment: [`markdown`].
     Markdown,
+    /// A page for a browser: [`html`].
+    Html,
 }
 
 impl Kind {
-    const ALL: [(&'static str, Self); 3] = [("json", Self::Json), ("junit", Self::Junit), ("markdown", Self::Markdown)];
-    const PLANNED: [&'static str; 1] = ["html"];
+    const ALL: [(&'static str, Self); 4] =
+        [("json", Self::Json), ("junit", Self::Junit), ("markdown", Self::Markdown), ("html", Self::Html)];
 
     /// Every kind.
     pub fn all() -> impl Iterator<Item = Self> {
@@ -47,20 +50,18 @@ impl Kind {
             Self::Json => "report.json",
             Self::Junit => "junit.xml",
             Self::Markdown => "summary.md",
+            Self::Html => "report.html",
         };
         Request { kind: self, file: directory.join(name) }
     }
 
-    /// The kind that a word names; a planned one is refused honestly, any other with a suggestion.
+    /// The kind that a word names; any other is refused with a suggestion.
     pub fn parse(word: &str) -> Result<Self, Fault> {
         if let Some((_, kind)) = Self::ALL.iter().find(|(name, _)| *name == word) {
             return Ok(*kind);
         }
         let shown = inert::one_line(word);
-        if Self::PLANNED.contains(&word) {
-            return Err(Fault::new(format!("`{shown}` reports are not built yet")).help("ask for `json`, `junit` or `markdown`"));
-        }
-        let help = suggest(word, Self::ALL.iter().map(|(name, _)| *name).chain(Self::PLANNED));
+        let help = suggest(word, Self::ALL.iter().map(|(name, _)| *name));
         Err(Fault::new(format!("`{shown}` is no kind of report")).help(help))
     }
 }
@@ -118,6 +119,7 @@ pub fn render(summary: &Summary, kind: Kind) -> Result<Vec<u8>, Fault> {
         Kind::Json => json::write(summary, &mut bytes),
         Kind::Junit => junit::write(summary, &mut bytes),
         Kind::Markdown => markdown::write(summary, &mut bytes),
+        Kind::Html => html::write(summary, &mut bytes),
     };
     written.map(|()| bytes).map_err(|error| Fault::unreported(format!("the report could not be made: {error}")))
 }
@@ -186,7 +188,6 @@ mod tests {
     fn a_request_is_a_kind_and_a_file() {
         assert_eq!("junit=out/a=b.xml".parse(), Ok(request(Kind::Junit, "out/a=b.xml".into())));
         for (text, message, help) in [
-            ("html=a.html", "`html` reports are not built yet", "ask for `json`, `junit` or `markdown`"),
             ("jnuit=a.xml", "`jnuit` is no kind of report", "did you mean `junit`?"),
             ("junit", "`junit` names no file", "write it as KIND=FILE, as in `junit=target/relapse.xml`"),
         ] {
@@ -198,7 +199,7 @@ mod tests {
 
     #[test]
     fn all_mistaken_requests_are_named_at_once() {
-        let faults = Request::parse_all(["json=a", "html=b", "junit=a", "c"]).expect_err("three mistakes");
+        let faults = Request::parse_all(["json=a", "htlm=b", "junit=a", "c"]).expect_err("three mistakes");
         assert_eq!(faults.iter().count(), 3);
     }
 

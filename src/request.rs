@@ -12,7 +12,7 @@ use crate::field::{On, State};
 use crate::mapping::Mapping;
 use crate::signal::Signals;
 use crate::trace::{Document, Trace};
-use crate::verdict::Contradiction;
+use crate::verdict::{Bar, Contradiction, Waterfall};
 use crate::wire::Exchange;
 use crate::wire::summary::Summary;
 use serde_json::Value;
@@ -96,8 +96,26 @@ impl Request {
     }
 
     /// The stages of the waterfall, by start.
+    ///
+    /// Where there is no telemetry, the attempts of the wire follow one another.
     pub fn stages(&self) -> Vec<Stage> {
-        self.trace.as_ref().map(stages::of).unwrap_or_default()
+        match (&self.trace, &self.wire) {
+            (Some(trace), _) => stages::of(trace),
+            (None, Some(wire)) => stages::of_wire(wire),
+            (None, None) => Vec::new(),
+        }
+    }
+
+    /// The stages as a report draws them.
+    pub fn waterfall(&self) -> Waterfall {
+        let bar = |stage: Stage| Bar {
+            kind: stage.kind.to_string(),
+            name: stage.name,
+            start: stage.start,
+            duration: stage.duration,
+            failed: stage.error.is_some(),
+        };
+        Waterfall { bars: self.stages().into_iter().map(bar).collect() }
     }
 
     fn read_content(&mut self) {

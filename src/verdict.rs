@@ -219,6 +219,46 @@ pub struct SnapshotReport {
     pub pending: String,
 }
 
+/// One stage of a request on its time scale.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bar {
+    /// `model`, `tool`, `retrieval`, `guardrail` or `embedding`.
+    pub kind: String,
+    /// The model's, tool's or index's name.
+    pub name: String,
+    /// Seconds since the request began.
+    pub start: f64,
+    /// Seconds; none when the stage has no end.
+    pub duration: Option<f64>,
+    /// Whether it failed.
+    pub failed: bool,
+}
+
+/// The stages of a request, by start.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Waterfall {
+    /// One bar a stage.
+    pub bars: Vec<Bar>,
+}
+
+impl Waterfall {
+    /// Seconds to the end of the last stage.
+    pub fn total(&self) -> f64 {
+        self.bars.iter().map(|bar| bar.start + bar.duration.unwrap_or(0.0)).fold(0.0, f64::max)
+    }
+}
+
+/// What a report tells of a case besides its verdicts.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Story {
+    /// The postmortem's prose.
+    pub prose: String,
+    /// The incident.
+    pub incident: Waterfall,
+    /// The first healthy request; none without healthy evidence.
+    pub healthy: Option<Waterfall>,
+}
+
 /// A field about which telemetry and wire disagree.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Contradiction {
@@ -259,6 +299,8 @@ pub struct CaseReport {
     pub signals: Signals,
     /// The candidate's answer, if it was captured.
     pub answer: Option<String>,
+    /// The candidate's stages.
+    pub waterfall: Waterfall,
     /// Why nothing can be said, in full (the nearest recording's difference).
     pub detail: Option<String>,
     /// What else a reader should know.
@@ -284,6 +326,8 @@ pub struct Summary {
     pub prove: bool,
     /// Targets side by side, where several ran the same cases.
     pub comparisons: Vec<Comparison>,
+    /// What happened then, by case; empty unless a report shows it.
+    pub stories: BTreeMap<String, Story>,
     /// What a reader should know about the run as a whole (waivers, warnings).
     pub notes: Vec<String>,
 }
@@ -420,7 +464,7 @@ impl Summary {
         if outcome == Outcome::NothingRan && !cases.is_empty() {
             notes.push("no case gates: all are expected, muted or not applicable, so nothing was shown to pass".to_string());
         }
-        Self { outcome, cases, prove, comparisons: Vec::new(), notes }
+        Self { outcome, cases, prove, comparisons: Vec::new(), stories: BTreeMap::new(), notes }
     }
 
     /// The same summary of a run to which something graver may have happened: a signal, a fault, an unwritten report.
@@ -458,6 +502,11 @@ impl Summary {
             case.redact(redactor);
         }
         redact_all(&mut self.notes, redactor);
+        for story in self.stories.values_mut() {
+            let waterfalls = [&mut story.incident].into_iter().chain(&mut story.healthy);
+            let names = waterfalls.flat_map(|waterfall| waterfall.bars.iter_mut().map(|bar| &mut bar.name));
+            redact_all(names.chain([&mut story.prose]), redactor);
+        }
         self
     }
 }
@@ -491,6 +540,7 @@ impl CaseReport {
         if let Some(snapshot) = &mut self.snapshot {
             redact_all([&mut snapshot.candidate, &mut snapshot.pending].into_iter().chain(&mut snapshot.accepted), redactor);
         }
+        redact_all(self.waterfall.bars.iter_mut().map(|bar| &mut bar.name), redactor);
     }
 }
 
@@ -542,6 +592,7 @@ mod tests {
             notes: Vec::new(),
             next: None,
             snapshot: None,
+            waterfall: Waterfall::default(),
             cost_usd: 0.0,
             live_requests: 0,
         }

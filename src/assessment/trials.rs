@@ -141,6 +141,7 @@ impl<'e, 'a> Trials<'e, 'a> {
         report.contradictions.clone_from(&request.contradictions);
         report.signals = request.signals.clone();
         report.answer.clone_from(&request.answer);
+        report.waterfall = request.waterfall();
         report.notes.extend(fields.notes);
         report.fields = fields.reports;
         report

@@ -256,7 +256,14 @@ mod tests {
     #[test]
     fn an_unfinished_or_empty_run_is_not_green() {
         for outcome in [Outcome::Interrupted, Outcome::Terminated, Outcome::Internal, Outcome::NothingRan, Outcome::Misconfigured] {
-            let report = read(&xml(&Summary { outcome, cases: Vec::new(), prove: false, comparisons: Vec::new(), notes: Vec::new() }));
+            let report = read(&xml(&Summary {
+                outcome,
+                cases: Vec::new(),
+                prove: false,
+                comparisons: Vec::new(),
+                stories: std::collections::BTreeMap::new(),
+                notes: Vec::new(),
+            }));
             assert_eq!((report.tests, report.errors), (1, 1), "{outcome:?}");
         }
     }

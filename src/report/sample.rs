@@ -58,6 +58,7 @@ pub(super) fn hostile(text: &str) -> Summary {
         cases: vec![case, aside],
         prove: false,
         comparisons: Vec::new(),
+        stories: std::collections::BTreeMap::new(),
         notes: vec![text.to_string()],
     }
 }
@@ -81,6 +82,7 @@ fn case(id: &str, title: &str, verdict: Verdict) -> CaseReport {
         notes: Vec::new(),
         next: None,
         snapshot: None,
+        waterfall: crate::verdict::Waterfall::default(),
         cost_usd: 0.0,
         live_requests: 0,
     }

@@ -5,6 +5,8 @@ use super::{Request, micro};
 use crate::mapping::Kind;
 use crate::signal::Signals;
 use crate::trace::{Node, Trace};
+use crate::wire::call::Attempt;
+use crate::wire::summary::Summary;
 use serde::Serialize;
 use std::collections::HashSet;
 
@@ -40,6 +42,24 @@ pub(super) fn of(trace: &Trace) -> Vec<Stage> {
     let calls: HashSet<usize> = trace.model_calls.iter().map(|call| call.node).chain(trace.retried.iter().copied()).collect();
     let shown = |index: &usize| trace.nodes[*index].kind != Kind::Model || calls.contains(index);
     (0..trace.nodes.len()).filter(shown).filter_map(|index| stage(&trace.nodes[index], begin)).collect()
+}
+
+/// The attempts of a wire, each after the one before: a conversation that relapse held has no other clock.
+pub(super) fn of_wire(wire: &Summary) -> Vec<Stage> {
+    let mut start = 0.0;
+    let attempts = wire.calls.iter().flat_map(|call| &call.attempts);
+    let stage = |attempt: &Attempt| {
+        let stage = Stage {
+            kind: "model",
+            name: attempt.model_requested.clone().unwrap_or_else(|| "model".into()),
+            start: micro(start),
+            duration: attempt.total.map(micro),
+            error: attempt.failed().then(|| attempt.status.map_or_else(|| "unanswered".into(), |status| status.to_string())),
+        };
+        start += attempt.total.unwrap_or(0.0);
+        stage
+    };
+    attempts.map(stage).collect()
 }
 
 fn stage(node: &Node, begin: u64) -> Option<Stage> {

@@ -1,0 +1,337 @@
+//! The HTML report: one file that needs no network, with the waterfalls of incident, healthy request and candidate side by side.
+
+use crate::inert;
+use crate::limit;
+use crate::snapshot::difference::{self, Fate};
+use crate::verdict::{CaseReport, Standing, Story, Summary, TestReport, Waterfall};
+use minijinja::Environment;
+use minijinja::value::Serde;
+use serde::Serialize;
+use std::io::{self, Write};
+
+/// Where a waterfall's bars begin, in thousandths of its width: the names stand before them.
+const LEFT: f64 = 260.0;
+/// The height of a bar with its gap, in the units of the drawing.
+const ROW: f64 = 22.0;
+
+/// Writes the report; every recorded text is escaped by the template engine, and the page may load and run nothing.
+///
+/// # Errors
+/// A writer that fails.
+pub fn write(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
+    let mut environment = Environment::new();
+    environment.add_template("report.html", include_str!("html/report.html")).map_err(io::Error::other)?;
+    let template = environment.get_template("report.html").map_err(io::Error::other)?;
+    let page = template.render(Serde(&Page::of(summary))).map_err(io::Error::other)?;
+    out.write_all(page.as_bytes())
+}
+
+#[derive(Debug, Serialize)]
+struct Page {
+    outcome: &'static str,
+    exit: u8,
+    complete: bool,
+    counts: Vec<(&'static str, usize)>,
+    targets: Vec<Target>,
+    notes: Vec<String>,
+    rows: Vec<Row>,
+    cases: Vec<Case>,
+    /// Cases that have a row and no section of their own.
+    left_out: usize,
+    style: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Target {
+    name: String,
+    passed: usize,
+    regressed: usize,
+    changed: usize,
+    undecided: usize,
+    tokens: u64,
+    usd: String,
+}
+
+/// One case in the overview.
+#[derive(Debug, Serialize)]
+struct Row {
+    anchor: Option<String>,
+    id: String,
+    target: String,
+    word: &'static str,
+    tone: &'static str,
+    reason: &'static str,
+    title: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Case {
+    row: Row,
+    place: String,
+    prose: String,
+    detail: String,
+    tests: Vec<Test>,
+    holding: usize,
+    fields: Vec<(String, String, String)>,
+    contradictions: Vec<(String, String, String)>,
+    waterfalls: Vec<Drawing>,
+    answer: String,
+    difference: Vec<(&'static str, &'static str, String)>,
+    is_new: bool,
+    notes: Vec<String>,
+    next: String,
+    cost: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Test {
+    name: String,
+    word: &'static str,
+    expected: String,
+    actual: String,
+    values: Vec<(String, String)>,
+    why: String,
+    line: u32,
+}
+
+/// A waterfall in the units of its drawing.
+#[derive(Debug, Serialize)]
+struct Drawing {
+    label: &'static str,
+    total: String,
+    height: f64,
+    bars: Vec<Stroke>,
+}
+
+#[derive(Debug, Serialize)]
+struct Stroke {
+    name: String,
+    kind: String,
+    failed: bool,
+    time: String,
+    x: f64,
+    y: f64,
+    width: f64,
+}
+
+impl Page {
+    fn of(summary: &Summary) -> Self {
+        let counts = summary.counts();
+        let mut cases: Vec<(Standing, &CaseReport)> = summary.cases.iter().map(|case| (case.standing(summary.prove), case)).collect();
+        cases.sort_by_key(|(standing, _)| *standing);
+        let is_told = |standing: Standing| !matches!(standing, Standing::Passing);
+        let told: Vec<_> = cases.iter().filter(|(standing, _)| is_told(*standing)).collect();
+        let sections: Vec<Case> = told
+            .iter()
+            .take(limit::HTML_SECTIONS)
+            .enumerate()
+            .map(|(index, (standing, case))| Case::of(index, *standing, case, summary.stories.get(&case.id)))
+            .collect();
+        let anchor = |index: usize| (index < sections.len()).then(|| format!("case-{index}"));
+        let rows = cases.iter().enumerate().map(|(index, (standing, case))| Row::of(anchor(index), *standing, case)).collect();
+        Self {
+            outcome: summary.outcome.word(),
+            exit: summary.outcome.exit(),
+            complete: summary.outcome.is_complete(),
+            counts: vec![
+                ("passed", counts.passed),
+                ("regressed", counts.regressed),
+                ("changed", counts.changed),
+                ("undecided", counts.undecided),
+                ("not counted", counts.aside),
+            ],
+            targets: summary.columns().into_iter().map(Target::of).collect(),
+            notes: summary.notes.iter().map(|note| shown(note)).collect(),
+            rows,
+            left_out: told.len() - sections.len(),
+            cases: sections,
+            style: include_str!("html/report.css"),
+        }
+    }
+}
+
+impl Target {
+    fn of(column: crate::verdict::Column) -> Self {
+        Self {
+            name: shown(&column.target),
+            passed: column.counts.passed,
+            regressed: column.counts.regressed,
+            changed: column.counts.changed,
+            undecided: column.counts.undecided,
+            tokens: column.input_tokens + column.output_tokens,
+            usd: format!("{:.4}", column.usd),
+        }
+    }
+}
+
+impl Row {
+    fn of(anchor: Option<String>, standing: Standing, case: &CaseReport) -> Self {
+        let (word, tone) = match standing {
+            Standing::Failing => (case.verdict.word(), "bad"),
+            Standing::Undecided(_) => ("undecided", "doubtful"),
+            Standing::Changed => ("changed", "changed"),
+            Standing::Aside(aside) => (aside.word(), "quiet"),
+            Standing::Passing => (case.verdict.word(), "good"),
+        };
+        let reason = case.verdict.reason().unwrap_or_default();
+        Self { anchor, id: shown(&case.id), target: shown(&case.target), word, tone, reason, title: shown(&case.title) }
+    }
+}
+
+impl Case {
+    fn of(index: usize, standing: Standing, case: &CaseReport, story: Option<&Story>) -> Self {
+        let missing = case.fields.iter().filter(|field| field.held == Some(false) && field.waived.is_none());
+        let telling = |test: &&TestReport| test.applicable && test.held != Some(true);
+        let snapshot = case.snapshot.as_ref();
+        Self {
+            row: Row::of(Some(format!("case-{index}")), standing, case),
+            place: shown(&case.postmortem.to_string()),
+            prose: story.map(|story| shown(&inert::clip(&story.prose, limit::SHOWN_VERBOSE_BYTES))).unwrap_or_default(),
+            detail: shown(case.detail.as_deref().unwrap_or_default()),
+            tests: case.tests.iter().filter(telling).map(Test::of).collect(),
+            holding: case.tests.iter().filter(|test| test.held == Some(true)).count(),
+            fields: missing.map(|field| (shown(&field.field), shown(&field.state), shown(&field.message))).collect(),
+            contradictions: case
+                .contradictions
+                .iter()
+                .map(|found| (shown(&found.field), shown(&found.told.to_string()), shown(&found.wire.to_string())))
+                .collect(),
+            waterfalls: drawings(case, story),
+            answer: shown(&inert::clip(case.answer.as_deref().unwrap_or_default(), limit::SHOWN_VERBOSE_BYTES)),
+            difference: snapshot
+                .map(|snapshot| lines(snapshot.accepted.as_deref().unwrap_or_default(), &snapshot.candidate))
+                .unwrap_or_default(),
+            is_new: snapshot.is_some_and(|snapshot| snapshot.accepted.is_none()),
+            notes: case.notes.iter().map(|note| shown(note)).collect(),
+            next: shown(case.next.as_deref().unwrap_or_default()),
+            cost: if case.live_requests > 0 {
+                format!("{} live requests, {:.4} USD", case.live_requests, case.cost_usd)
+            } else {
+                String::new()
+            },
+        }
+    }
+}
+
+impl Test {
+    fn of(test: &TestReport) -> Self {
+        Self {
+            name: shown(&test.name),
+            word: if test.held.is_none() { "nothing can be said" } else { "does not hold" },
+            expected: shown(&test.expected),
+            actual: shown(&inert::clip(&test.actual, limit::SHOWN_VERBOSE_BYTES)),
+            values: test.values.iter().map(|(name, datum)| (shown(name), shown(&datum.to_json().to_string()))).collect(),
+            why: shown(test.why.as_deref().unwrap_or_default()),
+            line: test.line,
+        }
+    }
+}
+
+fn lines(accepted: &str, candidate: &str) -> Vec<(&'static str, &'static str, String)> {
+    let class = |fate| match fate {
+        Fate::Added => "added",
+        Fate::Removed => "removed",
+        Fate::Kept | Fate::Skipped => "kept",
+    };
+    difference::lines(accepted, candidate).iter().map(|line| (class(line.fate), line.fate.sign(), shown(&line.marked()))).collect()
+}
+
+/// Incident, healthy request and candidate on one scale: that of the longest.
+fn drawings(case: &CaseReport, story: Option<&Story>) -> Vec<Drawing> {
+    let healthy = story.and_then(|story| story.healthy.as_ref());
+    let all = [("incident", story.map(|story| &story.incident)), ("healthy", healthy), ("candidate", Some(&case.waterfall))];
+    let known: Vec<(&'static str, &Waterfall)> =
+        all.into_iter().filter_map(|(label, waterfall)| Some((label, waterfall.filter(|waterfall| !waterfall.bars.is_empty())?))).collect();
+    let longest = known.iter().map(|(_, waterfall)| waterfall.total()).fold(0.0, f64::max);
+    known.into_iter().map(|(label, waterfall)| drawing(label, waterfall, longest)).collect()
+}
+
+fn drawing(label: &'static str, waterfall: &Waterfall, longest: f64) -> Drawing {
+    let scale = if longest > 0.0 { (1000.0 - LEFT) / longest } else { 0.0 };
+    let bars = waterfall.bars.iter().take(limit::HTML_BARS).enumerate().map(|(index, bar)| Stroke {
+        name: shown(&inert::clip(&bar.name, 40)),
+        kind: shown(&bar.kind),
+        failed: bar.failed,
+        time: bar.duration.map_or_else(|| "no end".into(), seconds),
+        x: tenth(LEFT + bar.start * scale),
+        y: index as f64 * ROW,
+        width: tenth((bar.duration.unwrap_or(0.0) * scale).max(2.0)),
+    });
+    let bars: Vec<Stroke> = bars.collect();
+    Drawing { label, total: seconds(waterfall.total()), height: bars.len() as f64 * ROW, bars }
+}
+
+fn seconds(time: f64) -> String {
+    match time {
+        _ if time > 0.0 && time < 0.001 => "<1 ms".into(),
+        _ if time < 1.0 => format!("{:.0} ms", time * 1e3),
+        _ => format!("{time:.2} s"),
+    }
+}
+
+fn tenth(number: f64) -> f64 {
+    (number * 10.0).round() / 10.0
+}
+
+/// Text in which nothing hides; markup is the template engine's business.
+fn shown(text: &str) -> String {
+    inert::visible(text).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+    use crate::verdict::Bar;
+    use proptest::prelude::*;
+
+    fn text(summary: &Summary) -> String {
+        let mut bytes = Vec::new();
+        write(summary, &mut bytes).expect("written to memory");
+        String::from_utf8(bytes).expect("UTF-8")
+    }
+
+    #[test]
+    fn golden() {
+        let mut summary = sample::summary();
+        let bar = |kind: &str, start, duration, failed| Bar {
+            kind: kind.into(),
+            name: "gpt-4o-mini".into(),
+            start,
+            duration: Some(duration),
+            failed,
+        };
+        let waterfall = Waterfall { bars: vec![bar("model", 0.0, 0.5, true), bar("model", 0.5, 1.5, false)] };
+        let failing = summary.cases.iter_mut().find(|case| case.standing(false) == Standing::Failing).expect("a failing case");
+        failing.waterfall = Waterfall { bars: vec![bar("model", 0.0, 0.25, false)] };
+        let story = Story { prose: "## What happened\nIt <b>broke</b>.".into(), incident: waterfall, healthy: None };
+        summary.stories.insert(failing.id.clone(), story);
+        insta::assert_snapshot!(text(&summary).split("</style>").nth(1).expect("a body"));
+    }
+
+    #[test]
+    fn the_page_asks_for_nothing_and_runs_nothing() {
+        let text = text(&sample::summary());
+        assert!(text.contains("default-src 'none'"));
+        for loading in ["<script", "src=", "href=\"http", "url(", "@import", " on"] {
+            let found = text.matches(loading).count();
+            let harmless = if loading == " on" {
+                text.matches(" on ").count() + text.matches(" one").count() + text.matches(" only").count()
+            } else {
+                0
+            };
+            assert_eq!(found, harmless, "{loading}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn no_recorded_text_is_markup(hostile in "x[<>&\"'/a-z={}% ]{0,40}") {
+            let tags = |text: &str| text.matches('<').count();
+            let plain = sample::hostile("x");
+            let hostile = sample::hostile(&hostile);
+            prop_assert_eq!(tags(&text(&hostile)), tags(&text(&plain)));
+        }
+    }
+}
