@@ -3,6 +3,7 @@
 mod clean;
 mod compile;
 mod live;
+mod merge;
 mod new;
 mod print;
 mod publish;
@@ -61,6 +62,7 @@ enum Command {
     Review(review::Args),
     Trace(trace::Args),
     Record(record::Args),
+    Merge(merge::Args),
     Clean(clean::Args),
     Doctor(DoctorArgs),
     Completions(CompletionsArgs),
@@ -107,6 +109,7 @@ fn dispatch(args: &Args, terminal: Terminal) -> Result<Outcome, Faults> {
         Command::Compile(compile) => compile::compile(&root(args)?, compile, terminal),
         Command::Run(run) => run::run(&root(args)?, run, terminal),
         Command::Review(review) => review::review(&root(args)?, review, terminal),
+        Command::Merge(merge) => merge::merge(&root(args)?, merge, terminal),
         Command::Clean(clean) => clean::clean(&root(args)?, clean, terminal),
         Command::Record(record) => record::record(known_root(args)?.as_ref(), record, terminal),
         Command::Trace(trace) => trace::trace(known_root(args)?.as_ref(), trace, terminal),

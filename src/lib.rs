@@ -44,6 +44,8 @@ pub mod gate;
 
 pub mod comparison;
 
+pub mod shard;
+
 pub mod verdict;
 
 pub mod mapping;
@@ -79,8 +81,6 @@ pub mod provider;
 pub mod client;
 
 pub mod suite;
-
-pub mod shard;
 
 pub mod change;
 

@@ -45,6 +45,12 @@ impl Suite {
         gates.filter(|gate| matches!(gate, Gate::Rate(_))).count()
     }
 
+    /// The digest of every compiled case: equal suites have equal ones.
+    pub fn digest(&self) -> String {
+        let digests: Vec<String> = self.cases.iter().map(|case| canonical::digest(case.to_text().as_bytes())).collect();
+        canonical::digest(digests.join("\n").as_bytes())
+    }
+
     /// The cases with the given ids, or all of them.
     ///
     /// # Errors

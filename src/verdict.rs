@@ -7,6 +7,7 @@ pub use matrix::Column;
 use crate::comparison::Comparison;
 use crate::fault::Place;
 use crate::redact::Redactor;
+use crate::shard::Shard;
 use crate::signal::{Datum, Signals};
 use std::collections::BTreeMap;
 
@@ -69,6 +70,15 @@ impl Verdict {
             Self::Undecided(_) => "undecided",
             Self::Regressed(_) => "regressed",
         }
+    }
+
+    /// The verdict that a word and a reason of a report stand for.
+    pub fn from_words(word: &str, reason: Option<&str>) -> Option<Self> {
+        let changes = [Change::New, Change::Different].map(Self::Changed);
+        let doubts = [Doubt::NeedsRecording, Doubt::Infrastructure, Doubt::Judge, Doubt::Budget, Doubt::Blind, Doubt::NoTrace];
+        let regressions = [Regression::Test, Regression::MissingTelemetry, Regression::Contradiction].map(Self::Regressed);
+        let all = [Self::Passed].into_iter().chain(changes).chain(doubts.map(Self::Undecided)).chain(regressions);
+        all.into_iter().find(|verdict| verdict.word() == word && verdict.reason() == reason)
     }
 
     /// The reason as reports write it; none for a pass.
@@ -315,6 +325,15 @@ pub struct CaseReport {
     pub live_requests: u64,
 }
 
+/// Which part of a run a summary is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The part.
+    pub shard: Shard,
+    /// The digest of the suite that the run selects from.
+    pub suite: String,
+}
+
 /// A whole run: what every report is written from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
@@ -326,6 +345,8 @@ pub struct Summary {
     pub prove: bool,
     /// Targets side by side, where several ran the same cases.
     pub comparisons: Vec<Comparison>,
+    /// The part of a run that this is; none for a whole one.
+    pub part: Option<Part>,
     /// What happened then, by case; empty unless a report shows it.
     pub stories: BTreeMap<String, Story>,
     /// What a reader should know about the run as a whole (waivers, warnings).
@@ -464,7 +485,7 @@ impl Summary {
         if outcome == Outcome::NothingRan && !cases.is_empty() {
             notes.push("no case gates: all are expected, muted or not applicable, so nothing was shown to pass".to_string());
         }
-        Self { outcome, cases, prove, comparisons: Vec::new(), stories: BTreeMap::new(), notes }
+        Self { outcome, cases, prove, comparisons: Vec::new(), stories: BTreeMap::new(), part: None, notes }
     }
 
     /// The same summary of a run to which something graver may have happened: a signal, a fault, an unwritten report.

@@ -1,9 +1,11 @@
 //! The JSON report: the whole run for programs, stable from `format: 1` on.
 
+pub mod read;
+
 use crate::comparison::{Comparison, Estimate};
 use crate::inert;
 use crate::signal::Datum;
-use crate::verdict::{self, CaseReport, Column, Contradiction, FieldReport, Standing, Summary, TestReport};
+use crate::verdict::{self, Bar, CaseReport, Column, Contradiction, FieldReport, Standing, Summary, TestReport};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -29,6 +31,12 @@ struct Report<'a> {
     complete: bool,
     /// Whether `--prove` asked for regressions: then `passed` means that every case regressed.
     prove: bool,
+    /// The part of the run that this is, as in `2/3`; not written for a whole run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shard: Option<String>,
+    /// The digest of the suite whose part this is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suite: Option<&'a str>,
     counts: Counts,
     targets: Vec<Target>,
     /// Targets side by side, where several ran the same cases.
@@ -118,6 +126,8 @@ struct Case<'a> {
     signals: serde_json::Value,
     /// The candidate's answer, whole; `null` if it was not captured.
     answer: Option<&'a str>,
+    /// The candidate's stages, in seconds since its request began.
+    stages: Vec<Stage<'a>>,
     /// Why nothing can be said, in full.
     detail: Option<&'a str>,
     /// What else a reader should know.
@@ -130,6 +140,17 @@ struct Case<'a> {
     diagnosis: Option<()>,
     cost_usd: f64,
     live_requests: u64,
+}
+
+/// One stage of the candidate.
+#[derive(Debug, Serialize)]
+struct Stage<'a> {
+    kind: &'a str,
+    name: &'a str,
+    start: f64,
+    /// `null` when the stage has no end.
+    duration: Option<f64>,
+    failed: bool,
 }
 
 /// A behaviour that is not the accepted one.
@@ -206,6 +227,12 @@ struct Contradicted<'a> {
     wire: &'a serde_json::Value,
 }
 
+impl<'a> Stage<'a> {
+    fn of(bar: &'a Bar) -> Self {
+        Self { kind: &bar.kind, name: &bar.name, start: bar.start, duration: bar.duration, failed: bar.failed }
+    }
+}
+
 impl<'a> Report<'a> {
     fn of(summary: &'a Summary) -> Self {
         Self {
@@ -214,6 +241,8 @@ impl<'a> Report<'a> {
             exit: summary.outcome.exit(),
             complete: summary.outcome.is_complete(),
             prove: summary.prove,
+            shard: summary.part.as_ref().map(|part| part.shard.to_string()),
+            suite: summary.part.as_ref().map(|part| part.suite.as_str()),
             counts: Counts::of(summary.counts()),
             targets: summary.columns().into_iter().map(Target::of).collect(),
             comparisons: summary.comparisons.iter().map(Compared::of).collect(),
@@ -295,6 +324,7 @@ impl<'a> Case<'a> {
             contradictions: case.contradictions.iter().map(Contradicted::of).collect(),
             signals: case.signals.known_to_json(),
             answer: case.answer.as_deref(),
+            stages: case.waterfall.bars.iter().map(Stage::of).collect(),
             detail: case.detail.as_deref(),
             notes: &case.notes,
             next: case.next.as_deref(),

@@ -261,7 +261,7 @@ mod tests {
                 cases: Vec::new(),
                 prove: false,
                 comparisons: Vec::new(),
-                stories: std::collections::BTreeMap::new(),
+                stories: std::collections::BTreeMap::new(), part: None,
                 notes: Vec::new(),
             }));
             assert_eq!((report.tests, report.errors), (1, 1), "{outcome:?}");

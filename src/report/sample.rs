@@ -58,7 +58,7 @@ pub(super) fn hostile(text: &str) -> Summary {
         cases: vec![case, aside],
         prove: false,
         comparisons: Vec::new(),
-        stories: std::collections::BTreeMap::new(),
+        stories: std::collections::BTreeMap::new(), part: None,
         notes: vec![text.to_string()],
     }
 }
