@@ -10,6 +10,7 @@ mod publish;
 mod record;
 mod review;
 mod run;
+mod selection;
 mod trace;
 
 use crate::disk::Root;

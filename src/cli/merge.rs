@@ -33,7 +33,7 @@ pub(super) fn merge(root: &Root, args: &Args, terminal: Terminal) -> Result<Outc
     let parts: Vec<(Utf8PathBuf, Part)> =
         folders.iter().filter_map(|folder| faults.take(part(folder)).map(|part| (folder.clone(), part))).collect();
     faults.into_result(())?;
-    let summary = merge::join(parts)?.compared(&super::run::comparable(&project, &[]));
+    let summary = merge::join(parts)?.compared(&super::selection::comparable(&project, &[]));
     if let Some(merged) = &args.reports.report_dir {
         folders.iter().try_for_each(|folder| gather(folder, merged))?;
     }

@@ -3,14 +3,15 @@
 use super::live;
 use super::print::Terminal;
 use super::publish::{Reports, publish};
+use super::selection::{Selection, Wanted};
 use crate::assessment::{Examiner, Standard};
 use crate::case::Case;
 use crate::client::Client;
 use crate::compile;
 use crate::disk::{Destination, Root};
-use crate::fault::{Fault, Faults, suggest};
+use crate::fault::{Fault, Faults};
 use crate::grading::Graders;
-use crate::project::{Project, Target, TargetKind};
+use crate::project::Project;
 use crate::recording;
 use crate::redact::Redactor;
 use crate::replay::{self, Assignment, Replayed, Stage};
@@ -31,15 +32,8 @@ Examples:
   relapse run --mode record --budget-usd 1      ask the model for what is not recorded
   relapse run --report junit=out.xml --report json=out.json")]
 pub(super) struct Args {
-    /// Cases to run [default: all]
-    #[arg(value_name = "ID")]
-    ids: Vec<String>,
-    /// Targets to run on [default: those of the postmortem, else all but `expect: regressed`]
-    #[arg(long, value_name = "NAME")]
-    target: Vec<String>,
-    /// Only cases of this failure class
-    #[arg(long, value_name = "CLASS")]
-    class: Vec<String>,
+    #[command(flatten)]
+    wanted: Wanted,
     /// Where answers come from
     #[arg(long, value_enum, default_value_t = Mode::Replay)]
     mode: Mode,
@@ -52,9 +46,6 @@ pub(super) struct Args {
     /// Let requests and keys go to this host, too; also RELAPSE_ALLOW_HOSTS
     #[arg(long, value_name = "HOST[:PORT]")]
     allow_host: Vec<String>,
-    /// Run the targets with `expect: regressed`, and exit 0 only if every case regresses on them
-    #[arg(long)]
-    prove: bool,
     /// Accept the behaviour of cases that have no snapshot yet
     #[arg(long)]
     accept_new: bool,
@@ -83,7 +74,7 @@ pub(super) fn run(root: &Root, args: &Args, terminal: Terminal) -> Result<Outcom
     let project = Project::load(root)?;
     let mapping = compile::mapping(&project)?;
     let suite = Suite::load(root, compile::telemetry_digest(&project).as_deref())?;
-    let assignments = select(&suite, &project, args)?;
+    let Selection { assignments, part, is_unaffected, notes } = args.wanted.select(root, &suite, &project)?;
     let redactor = redactor(&project, args.mode)?;
     let client = client(&project, args)?;
     let standard = Standard { telemetry: &project.telemetry, mapping: &mapping, now: now(), rate_tests: suite.rate_tests() };
@@ -110,9 +101,13 @@ pub(super) fn run(root: &Root, args: &Args, terminal: Terminal) -> Result<Outcom
         snapshot::accept_new(root, &mut reports)?;
     }
     snapshot::put_pending(&reports, destination)?;
-    let mut summary = Summary::of(reports, args.prove, notes(&project, &suite, &assignments, args));
+    let notes = waivers(&project).into_iter().chain(notes).collect();
+    let mut summary = Summary { part, ..Summary::of(reports, args.wanted.prove, notes) };
+    if is_unaffected {
+        summary.outcome = Outcome::NotAffected;
+    }
     summary = interrupted.into_iter().fold(summary, Summary::worsened);
-    summary = summary.compared(&comparable(&project, args)).redacted(&redactor);
+    summary = summary.compared(&args.wanted.comparable(&project)).redacted(&redactor);
     summary.notes.extend(unkept(&summary, destination));
     if let Err(faults) = saved {
         summary = summary.worsened(Outcome::Unreported);
@@ -174,68 +169,14 @@ fn graders<'a>(
     graders.live(client, mode == Mode::Refresh, questions, &|name| std::env::var(name).ok())
 }
 
-/// Cases times targets; an unknown name is a mistake, an empty selection is not.
-fn select<'a>(suite: &'a Suite, project: &'a Project, args: &'a Args) -> Result<Vec<Assignment<'a>>, Faults> {
-    let mut faults = Faults::new();
-    for name in &args.target {
-        if project.target(name).is_none() {
-            let known: Vec<&str> = project.targets.iter().map(|target| target.name.as_str()).collect();
-            faults.push(Fault::new(format!("no target `{name}` in relapse.yaml")).help(suggest(name, known)));
-        }
-    }
-    let classes: Vec<&str> = suite.cases.iter().map(|case| case.class.as_str()).collect();
-    for class in args.class.iter().filter(|class| !suite.cases.is_empty() && !classes.contains(&class.as_str())) {
-        faults.push(Fault::new(format!("no case is of class `{class}`")).help(suggest(class, classes.iter().copied())));
-    }
-    let cases = faults.take(suite.select(&args.ids)).unwrap_or_default();
-    let chosen = cases.into_iter().filter(|case| args.class.is_empty() || args.class.contains(&case.class));
-    let assignments = chosen.flat_map(|case| targets(case, project, args).map(move |target| Assignment { case, target })).collect();
-    faults.into_result(assignments)
-}
-
-/// The targets of one case: `--target`, else the postmortem's, else all; a proof takes those that must regress.
-fn targets<'a>(case: &'a Case, project: &'a Project, args: &'a Args) -> impl Iterator<Item = &'a Target> {
-    project.targets.iter().filter(move |target| {
-        let of_case = case.targets.is_empty() || case.targets.contains(&target.name);
-        match (args.target.is_empty(), args.prove) {
-            (false, prove) => args.target.contains(&target.name) && (!prove || target.expect_regressed),
-            (true, true) => of_case && target.expect_regressed,
-            (true, false) => of_case && !target.expect_regressed,
-        }
-    })
-}
-
-/// The prompt targets of a run, in the order of `--target`, else of relapse.yaml: the first is what the others are compared
-/// with. An application's telemetry says other things than a conversation, so only like is compared with like.
-fn comparable<'a>(project: &'a Project, args: &'a Args) -> Vec<&'a str> {
-    let is_prompt = |target: &&Target| matches!(target.kind, TargetKind::Prompt(_));
-    let prompts = project.targets.iter().filter(is_prompt).map(|target| target.name.as_str());
-    let mut names: Vec<&str> = prompts.collect();
-    names.sort_by_key(|name| args.target.iter().position(|wanted| wanted == name));
-    names
-}
-
-fn notes(project: &Project, suite: &Suite, assignments: &[Assignment<'_>], args: &Args) -> Vec<String> {
-    let mut notes: Vec<String> = project
-        .telemetry
-        .waive
-        .iter()
-        .map(|waiver| {
-            let until = waiver.until.map(|until| format!(" until {until}")).unwrap_or_default();
-            let ended = if waiver.until.is_some_and(|until| until.is_past(now())) { ", which is over" } else { "" };
-            format!("waived{until}{ended}: {} ({})", waiver.field.value, waiver.why)
-        })
-        .collect();
-    if suite.cases.is_empty() {
-        notes.push("no cases: write a postmortem with `relapse new`, then run `relapse compile`".into());
-    } else if assignments.is_empty() {
-        notes.push(format!("none of the {} cases and {} targets is selected", suite.cases.len(), project.targets.len()));
-    }
-    if args.prove && args.ids.is_empty() && args.class.is_empty() {
-        let unproved = suite.cases.iter().filter(|case| !assignments.iter().any(|assignment| assignment.case.id == case.id));
-        notes.extend(unproved.map(|case| format!("{}: no target with `expect: regressed` runs it", case.id)));
-    }
-    notes
+/// Every waiver is told in every report.
+fn waivers(project: &Project) -> Vec<String> {
+    let told = project.telemetry.waive.iter().map(|waiver| {
+        let until = waiver.until.map(|until| format!(" until {until}")).unwrap_or_default();
+        let ended = if waiver.until.is_some_and(|until| until.is_past(now())) { ", which is over" } else { "" };
+        format!("waived{until}{ended}: {} ({})", waiver.field.value, waiver.why)
+    });
+    told.collect()
 }
 
 /// Seconds since 1970.

@@ -261,7 +261,8 @@ mod tests {
                 cases: Vec::new(),
                 prove: false,
                 comparisons: Vec::new(),
-                stories: std::collections::BTreeMap::new(), part: None,
+                stories: std::collections::BTreeMap::new(),
+                part: None,
                 notes: Vec::new(),
             }));
             assert_eq!((report.tests, report.errors), (1, 1), "{outcome:?}");

@@ -22,7 +22,9 @@ pub fn join(parts: Vec<(Utf8PathBuf, Part)>) -> Result<Summary, Faults> {
             continue;
         };
         if part.suite != suite || part.prove != prove {
-            faults.push(Fault::new(format!("{folder} is of another run: its suite or its flags differ")).help("run every shard on the same commit"));
+            faults.push(
+                Fault::new(format!("{folder} is of another run: its suite or its flags differ")).help("run every shard on the same commit"),
+            );
         }
         if let Some(other) = found.insert(shard, folder.clone()) {
             faults.push(Fault::new(format!("shard {shard} is there twice: {other} and {folder}")).help("name each report once"));
@@ -53,7 +55,9 @@ fn summary(parts: Vec<(Utf8PathBuf, Part)>, prove: bool) -> Summary {
     let (mut cases, mut gravest) = (Vec::new(), None);
     for (_, part) in parts {
         // What is not a verdict of cases cannot be counted again, as an interruption or an unwritten report.
-        let beyond = Outcome::ALL.iter().find(|(outcome, _, exit)| *exit == part.exit && (!outcome.is_complete() || *outcome == Outcome::Unreported));
+        let beyond = Outcome::ALL
+            .iter()
+            .find(|(outcome, _, exit)| *exit == part.exit && (!outcome.is_complete() || *outcome == Outcome::Unreported));
         gravest = [gravest, beyond.map(|row| row.0)].into_iter().flatten().reduce(Outcome::worst);
         let news: Vec<String> = part.notes.into_iter().filter(|note| !notes.contains(note)).collect();
         notes.extend(news);

@@ -58,7 +58,8 @@ pub(super) fn hostile(text: &str) -> Summary {
         cases: vec![case, aside],
         prove: false,
         comparisons: Vec::new(),
-        stories: std::collections::BTreeMap::new(), part: None,
+        stories: std::collections::BTreeMap::new(),
+        part: None,
         notes: vec![text.to_string()],
     }
 }

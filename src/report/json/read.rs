@@ -1,6 +1,5 @@
 //! A JSON report read back: shards of a run become one summary again.
 
-use crate::diagnosis::Diagnosis;
 use crate::fault::{Fault, Place};
 use crate::signal::{Datum, Signals};
 use crate::verdict::{self, Bar, CaseReport, SnapshotReport, TestReport, Verdict, Waterfall};
@@ -84,7 +83,6 @@ struct Case {
     notes: Vec<String>,
     next: Option<String>,
     snapshot: Option<Pending>,
-    diagnosis: Option<Diagnosis>,
     cost_usd: f64,
     live_requests: u64,
 }
@@ -174,7 +172,6 @@ impl Case {
                 .collect(),
             signals: Signals::from_json(&self.signals),
             answer: self.answer,
-            diagnosis: self.diagnosis,
             waterfall: Waterfall { bars: self.stages.into_iter().map(Stage::into_bar).collect() },
             detail: self.detail,
             notes: self.notes,
@@ -229,5 +226,35 @@ impl Field {
 impl Stage {
     fn into_bar(self) -> Bar {
         Bar { kind: self.kind, name: self.name, start: self.start, duration: self.duration, failed: self.failed }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::{sample, sample::summary};
+    use super::*;
+    use crate::report::json;
+    use crate::verdict::Summary;
+
+    fn written(summary: &Summary) -> String {
+        let mut bytes = Vec::new();
+        json::write(summary, &mut bytes).expect("written to memory");
+        String::from_utf8(bytes).expect("UTF-8")
+    }
+
+    #[test]
+    fn what_was_written_is_read_back_to_the_same_bytes() {
+        for summary in [summary(), sample::proof(), sample::hostile("##[error]\u{202e}\r\n\u{1b}\"\\ x")] {
+            let text = written(&summary);
+            let part = read(&text).expect("readable");
+            assert_eq!(written(&Summary { cases: part.cases, notes: part.notes, ..summary }), text);
+        }
+    }
+
+    #[test]
+    fn another_format_is_refused() {
+        let text = written(&summary()).replacen("\"format\": 1", "\"format\": 2", 1);
+        assert!(read(&text).expect_err("another format").message.contains("format 2"));
+        assert!(read("[]").is_err());
     }
 }
