@@ -1,124 +1,92 @@
-//! A change: the files that differ from a revision, and which cases they touch.
+//! A change: what can be measured between two requests, by the names that a runbook uses after `change.`.
 
-use crate::disk::{PROJECT_FILE, Root};
-use crate::fault::Fault;
-use crate::inert;
-use crate::project::{Prompt, Target, TargetKind};
-use std::collections::BTreeSet;
-use std::process::Command;
+use crate::signal::{Definition, Kind, Worse};
 
-/// Files that touch every case.
-const EVERYWHERE: [&str; 2] = [PROJECT_FILE, "runbook.yaml"];
-
-/// The files that differ from a revision, relative to the root.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Change {
-    files: BTreeSet<String>,
+const fn number(name: &'static str, unit: &'static str, needs: &'static [&'static str]) -> Definition {
+    Definition { name, unit, kind: Kind::Number, worse: Worse::Up, needs }
 }
 
-impl Change {
-    /// What differs from the point where the work left a revision: committed, uncommitted and untracked.
-    ///
-    /// # Errors
-    /// No git, no repository, or a revision that git does not know.
-    pub fn since(root: &Root, revision: &str) -> Result<Self, Fault> {
-        if revision.is_empty() || revision.starts_with('-') {
-            return Err(Fault::new(format!("`{}` is no revision", inert::one_line(revision))).help("name one, as in `origin/main`"));
-        }
-        let changed = git(root, &["diff", "--merge-base", "--no-ext-diff", "--name-only", "--relative", "-z", revision, "--"])?;
-        let untracked = git(root, &["ls-files", "--others", "--exclude-standard", "-z"])?;
-        Ok(Self::of(changed.split('\0').chain(untracked.split('\0'))))
-    }
-
-    fn of<'a>(files: impl IntoIterator<Item = &'a str>) -> Self {
-        Self { files: files.into_iter().filter(|file| !file.is_empty()).map(str::to_string).collect() }
-    }
-
-    /// Whether a case on a target may behave otherwise than before.
-    pub fn touches(&self, case: &str, target: &Target) -> bool {
-        self.files.iter().any(|file| is_everywhere(file) || case_of(file) == Some(case) || is_of_target(file, target))
-    }
-
-    /// Files that touch no case on any of some targets, as the application's own sources: a person should know.
-    pub fn uncovered<'a>(&'a self, cases: &BTreeSet<&str>, targets: &[Target]) -> Vec<&'a str> {
-        let covered = |file: &str| {
-            is_everywhere(file)
-                || case_of(file).is_some_and(|case| cases.contains(case))
-                || targets.iter().any(|target| is_of_target(file, target))
-        };
-        self.files.iter().map(String::as_str).filter(|file| !covered(file)).collect()
-    }
+const fn flag(name: &'static str, needs: &'static [&'static str]) -> Definition {
+    Definition { name, unit: "", kind: Kind::Flag, worse: Worse::Neither, needs }
 }
 
-fn is_everywhere(file: &str) -> bool {
-    EVERYWHERE.contains(&file)
-}
+/// Every measure with a fixed name; `change.<signal>` is besides the difference of any numeric signal.
+///
+/// Counts named without a comparison (`tools.unknown`) are those of now beyond those of the baseline, never below 0.
+/// Each measure names the telemetry fields that would make it known.
+pub const ALL: &[Definition] = &[
+    // What was asked.
+    flag("question", &["input"]),
+    flag("prompt", &["input"]),
+    number("prompt.removed", "lines", &["input"]),
+    number("prompt.added", "lines", &["input"]),
+    number("prompt.unfilled", "", &["input"]),
+    flag("tools", &["input"]),
+    number("tools.breaking", "", &["input"]),
+    flag("params", &["input"]),
+    flag("model.requested", &["model.requested"]),
+    flag("model.responded", &["model.responded"]),
+    flag("model.fallback", &["model.responded"]),
+    // Time: shares of the change, and ratios of the attempt that counts.
+    flag("slower", &["latency.total"]),
+    number("share.model", "ratio", &["latency.total"]),
+    number("share.retries", "ratio", &["retries.count"]),
+    number("share.retrieval", "ratio", &["latency.total"]),
+    number("share.tools", "ratio", &["latency.total"]),
+    number("share.gap", "ratio", &["latency.total"]),
+    number("first_token", "ratio", &["latency.first_token"]),
+    number("pace", "ratio", &["latency.first_token", "usage.output_tokens"]),
+    number("attempts.failed", "", &["retries.count", "error.type"]),
+    number("attempts.unanswered", "", &["retries.count", "error.type"]),
+    // Tokens: shares of the input's growth, by part.
+    number("growth.system", "ratio", &["input"]),
+    number("growth.tools", "ratio", &["input"]),
+    number("growth.history", "ratio", &["input"]),
+    number("growth.retrieved", "ratio", &["input"]),
+    number("growth.user", "ratio", &["input"]),
+    number("growth.tool_results", "ratio", &["input"]),
+    number("truncation", "ratio", &["usage.input_tokens", "input"]),
+    number("cache.broken", "", &["usage.cached_tokens"]),
+    number("prefix", "ratio", &["input"]),
+    // Context.
+    flag("window.exceeded", &["error.type"]),
+    number("history.dropped", "messages", &["input"]),
+    number("history.orphans", "", &["input"]),
+    number("fields.lost", "", &[]),
+    // Retrieval.
+    flag("retrieval.emptied", &["retrieval.documents"]),
+    flag("retrieval.failed", &["retrieval.documents"]),
+    number("retrieval.overlap", "ratio", &["retrieval.documents"]),
+    number("retrieval.kept", "ratio", &["retrieval.documents"]),
+    number("retrieval.rbo", "ratio", &["retrieval.documents"]),
+    number("retrieval.fill", "ratio", &["retrieval.documents"]),
+    number("retrieval.duplicates", "ratio", &["retrieval.documents"]),
+    number("retrieval.score", "ratio", &["retrieval.documents"]),
+    flag("index", &["index.version"]),
+    // Policy.
+    flag("policy.flipped", &["policy.verdict", "finish_reason"]),
+    flag("refusal.flipped", &["refusal"]),
+    // Tools.
+    number("tools.invalid", "", &["tool.requested"]),
+    number("tools.unknown", "", &["tool.requested"]),
+    number("tools.failed", "", &["tool.returned"]),
+    number("tools.repeated", "", &["tool.requested"]),
+    number("tools.new", "", &["tool.requested"]),
+    number("tools.dropped", "", &["tool.requested"]),
+    // The answer.
+    flag("answer", &["output"]),
+    number("answer.similarity", "ratio", &["output"]),
+    flag("answer.uncited", &["output"]),
+    number("answer.stray_citations", "", &["output", "retrieval.documents"]),
+    number("answer.unsupported_numbers", "", &["output", "input"]),
+    flag("answer.json_broken", &["output"]),
+    flag("finish", &["finish_reason"]),
+    flag("finish.unknown", &["finish_reason"]),
+    flag("finish.at_limit", &["finish_reason"]),
+    flag("stream.broken", &["finish_reason"]),
+];
 
-/// The case that a file belongs to by its path.
-fn case_of(file: &str) -> Option<&str> {
-    let inner = file.strip_prefix("postmortems/").or_else(|| file.strip_prefix("cases/"))?;
-    match inner.split_once('/') {
-        Some((id, _)) => Some(id),
-        None => inner.strip_suffix(".md"),
-    }
-}
-
-fn is_of_target(file: &str, target: &Target) -> bool {
-    let TargetKind::Prompt(prompt) = &target.kind else { return false };
-    let template = match &prompt.prompt {
-        Prompt::File(reference) => Some(reference.path.as_str()),
-        Prompt::Messages(_) => None,
-    };
-    template == Some(file) || prompt.tools.as_ref().is_some_and(|tools| tools.path == file)
-}
-
-fn git(root: &Root, arguments: &[&str]) -> Result<String, Fault> {
-    let output = Command::new("git").arg("-C").arg(root.path().as_std_path()).args(arguments).output();
-    let output = output.map_err(|error| Fault::new(format!("git does not start: {error}")).help("--changed-since needs git"))?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let said = said.lines().find(|line| !line.trim().is_empty()).unwrap_or("no reason given");
-        let help = "in CI, check out the whole history (`fetch-depth: 0`), or name a revision that is there";
-        return Err(Fault::new(format!("git: {}", inert::one_line(said))).help(help));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fault::Faults;
-
-    fn targets() -> Vec<Target> {
-        let text = "version: 1\ntargets:\n  bot: {model: openai/m, prompt: prompts/v3.md, tools: prompts/tools.json}\n  app: {traces: out/*.jsonl}\n";
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        std::fs::write(folder.path().join(PROJECT_FILE), text).expect("written");
-        let root = Root::at(camino::Utf8Path::from_path(folder.path()).expect("UTF-8")).expect("a root");
-        crate::project::Project::load(&root).unwrap_or_else(|faults: Faults| panic!("{faults:?}")).targets
-    }
-
-    #[test]
-    fn a_file_touches_its_case_its_target_or_everything() {
-        let targets = targets();
-        let (bot, app) = (&targets[0], &targets[1]);
-        let of = |file: &str| Change::of([file]);
-        assert!(of("postmortems/a.md").touches("a", app) && !of("postmortems/a.md").touches("b", app));
-        assert!(of("cases/a/recordings/bot.jsonl").touches("a", bot) && of("postmortems/a/x.jsonl").touches("a", bot));
-        assert!(of("prompts/v3.md").touches("b", bot) && !of("prompts/v3.md").touches("b", app));
-        assert!(of("prompts/tools.json").touches("b", bot) && of("relapse.yaml").touches("b", app));
-        assert!(!of("src/app.py").touches("a", app) && !of("prompts/v2.md").touches("a", bot));
-    }
-
-    #[test]
-    fn what_no_case_covers_is_listed() {
-        let change = Change::of(["src/app.py", "postmortems/a.md", "postmortems/gone/x.jsonl", "prompts/v3.md", "relapse.yaml"]);
-        assert_eq!(change.uncovered(&BTreeSet::from(["a"]), &targets()), ["postmortems/gone/x.jsonl", "src/app.py"]);
-    }
-
-    #[test]
-    fn a_revision_is_no_flag() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let root = Root::at(camino::Utf8Path::from_path(folder.path()).expect("UTF-8")).expect("a root");
-        assert!(Change::since(&root, "--output=x").is_err() && Change::since(&root, "").is_err());
-    }
+/// The definition of a measure with a fixed name.
+pub fn definition(name: &str) -> Option<&'static Definition> {
+    ALL.iter().find(|definition| definition.name == name)
 }

@@ -40,6 +40,10 @@ pub mod field;
 
 pub mod signal;
 
+pub mod change;
+
+pub mod diagnosis;
+
 pub mod gate;
 
 pub mod comparison;
@@ -80,9 +84,13 @@ pub mod provider;
 
 pub mod client;
 
+pub mod contrast;
+
+pub mod runbook;
+
 pub mod suite;
 
-pub mod change;
+pub mod revision;
 
 pub mod compile;
 

@@ -18,8 +18,9 @@ use crate::wire::summary::Summary;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+pub(crate) use outcome::finish_of;
 pub use share::share;
-pub use stages::Stage;
+pub use stages::{Stage, exclusive};
 
 /// A field of which the telemetry says nothing though the wire knows it.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,5 +1,6 @@
 //! A signal: a value computed from a trace or the wire, with a unit and a direction.
 
+use crate::redact::Redactor;
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 
@@ -58,6 +59,15 @@ impl Datum {
             Self::Number(number) => (*number).into(),
             Self::Text(text) => text.as_str().into(),
             Self::List(items) => items.iter().map(Self::to_json).collect(),
+        }
+    }
+
+    /// Takes secrets out of its texts.
+    pub fn redact(&mut self, redactor: &Redactor) {
+        match self {
+            Self::Text(text) => *text = redactor.redact(text).into_owned(),
+            Self::List(items) => items.iter_mut().for_each(|item| item.redact(redactor)),
+            Self::Unknown | Self::Flag(_) | Self::Number(_) => {}
         }
     }
 

@@ -1,11 +1,11 @@
 //! Which cases run on which targets: what a user names, less what did not change, less other shards.
 
 use crate::case::Case;
-use crate::change::Change;
 use crate::disk::Root;
 use crate::fault::{Fault, Faults, suggest};
 use crate::project::{Project, Target, TargetKind};
 use crate::replay::Assignment;
+use crate::revision::Difference;
 use crate::shard::Shard;
 use crate::suite::Suite;
 use crate::verdict::Part;
@@ -56,10 +56,10 @@ impl Wanted {
         let mut notes = self.notes(suite, project, &named);
         let mut chosen = named.clone();
         if let Some(revision) = &self.changed_since {
-            let change = Change::since(root, revision)?;
-            chosen.retain(|assignment| change.touches(&assignment.case.id, assignment.target));
+            let difference = Difference::since(root, revision)?;
+            chosen.retain(|assignment| difference.touches(&assignment.case.id, assignment.target));
             let ids: BTreeSet<&str> = suite.cases.iter().map(|case| case.id.as_str()).collect();
-            notes.extend(uncovered(&change.uncovered(&ids, &project.targets)));
+            notes.extend(uncovered(&difference.uncovered(&ids, &project.targets)));
         }
         if let Some(shard) = self.shard {
             let ids: BTreeSet<&str> = chosen.iter().map(|assignment| assignment.case.id.as_str()).collect();

@@ -1,7 +1,8 @@
 //! From minijinja's tree to ours: what is not allowed is refused where it stands.
 
 use super::{Arithmetic, Comparison, ExpressionError, FieldCall, Frame, Function, Tree, Vocabulary};
-use crate::fault::suggest;
+use crate::change;
+use crate::fault::{nearest, suggest};
 use crate::field;
 use crate::limit;
 use crate::signal::{self, Datum, Kind};
@@ -142,6 +143,9 @@ impl Lowering<'_> {
             self.vocabulary.frames().contains(&frame).then_some((frame, rest))
         });
         let (frame, plain) = framed.unwrap_or((Frame::Now, name));
+        if frame == Frame::Change {
+            return self.change(plain, name, offset);
+        }
         if !signal::is_signal(plain) {
             let known = signal::ALL.iter().map(|definition| definition.name);
             let others =
@@ -157,6 +161,22 @@ impl Lowering<'_> {
             Some(Kind::Number) | None => Type::Number,
         };
         Ok(Typed { tree: Tree::Signal(frame, plain.to_string(), name.to_string()), kind, offset })
+    }
+
+    /// A measure of the comparison, or the difference of a numeric signal.
+    fn change(&self, plain: &str, name: &str, offset: usize) -> Result<Typed, ExpressionError> {
+        let is_number = |definition: &signal::Definition| definition.kind == Kind::Number;
+        let kind = match change::definition(plain).or_else(|| signal::definition(plain).filter(|signal| is_number(signal))) {
+            Some(definition) if definition.kind == Kind::Flag => Type::Flag,
+            Some(_) => Type::Number,
+            None if signal::definition(plain).is_none() && signal::is_signal(plain) => Type::Number,
+            None => {
+                let known = change::ALL.iter().chain(signal::ALL.iter().filter(|signal| is_number(signal))).map(|known| known.name);
+                let near = nearest(plain, known.clone()).map(|near| format!("did you mean `change.{near}`?"));
+                return Err(self.error(offset, format!("unknown name `{name}`")).with(near.unwrap_or_else(|| suggest(plain, known))));
+            }
+        };
+        Ok(Typed { tree: Tree::Signal(Frame::Change, plain.to_string(), name.to_string()), kind, offset })
     }
 
     fn flag(&self, expr: &Expr<'_>) -> Result<Tree, ExpressionError> {

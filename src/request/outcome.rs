@@ -130,7 +130,7 @@ fn implied(trace: &Trace) -> &'static str {
 }
 
 /// A finish reason of the wire in canonical words; a Responses answer that asks for tools says only "completed".
-pub(super) fn finish_of(attempt: &Attempt) -> Option<String> {
+pub(crate) fn finish_of(attempt: &Attempt) -> Option<String> {
     let raw = attempt.finish.as_deref()?;
     if raw == "completed" && !attempt.tool_calls.is_empty() {
         return Some("tool_call".into());

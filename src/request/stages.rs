@@ -106,6 +106,12 @@ pub(super) fn measure(request: &Request, pairs: &[Option<usize>], signals: &mut 
     signals.set_number("latency.gap", Some(seconds(total.saturating_sub(model + again + tools + retrieval))));
 }
 
+/// Nanoseconds of the root's time in which each span was the innermost that ran; empty without a timed root.
+pub fn exclusive(trace: &Trace) -> Vec<u64> {
+    let root = trace.root_node().filter(|root| root.duration().is_some());
+    root.map(|root| sweep::of(trace, root).exclusive).unwrap_or_default()
+}
+
 fn sum(trace: &Trace, sweep: &Sweep) -> Times {
     let mut times = Times { retries: sweep.waits, ..Times::default() };
     let mut again = vec![false; trace.nodes.len()];
