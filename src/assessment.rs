@@ -166,6 +166,7 @@ impl<'a> Examiner<'a> {
             contradictions: Vec::new(),
             signals: Signals::new(),
             answer: None,
+            diagnosis: None,
             detail: None,
             notes: Vec::new(),
             next: None,

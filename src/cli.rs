@@ -2,6 +2,7 @@
 
 mod clean;
 mod compile;
+mod diagnose;
 mod live;
 mod merge;
 mod new;
@@ -65,6 +66,7 @@ enum Command {
     Record(record::Args),
     Merge(merge::Args),
     Clean(clean::Args),
+    Diagnose(diagnose::Args),
     Doctor(DoctorArgs),
     Completions(CompletionsArgs),
 }
@@ -113,6 +115,7 @@ fn dispatch(args: &Args, terminal: Terminal) -> Result<Outcome, Faults> {
         Command::Merge(merge) => merge::merge(&root(args)?, merge, terminal),
         Command::Clean(clean) => clean::clean(&root(args)?, clean, terminal),
         Command::Record(record) => record::record(known_root(args)?.as_ref(), record, terminal),
+        Command::Diagnose(diagnose) => diagnose::diagnose(known_root(args)?.as_ref(), diagnose, terminal),
         Command::Trace(trace) => trace::trace(known_root(args)?.as_ref(), trace, terminal),
         Command::Doctor(_) => {
             for (name, number, unit) in crate::limit::ALL {

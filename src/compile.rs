@@ -5,6 +5,7 @@ mod graders;
 mod late;
 mod material;
 mod proof;
+mod ruled_out;
 
 pub use graders::{Asked, questions};
 
@@ -22,6 +23,7 @@ use crate::postmortem::{self, Postmortem};
 use crate::project::Project;
 use crate::redact::Redactor;
 use crate::request::Request;
+use crate::runbook::Runbook;
 use crate::signal::Signals;
 use crate::suite::postmortem_digest;
 use crate::yaml::Node;
@@ -56,6 +58,17 @@ pub struct Compilation {
     pub warnings: Vec<Fault>,
 }
 
+/// What every postmortem of a repository is held against.
+#[derive(Debug, Clone, Copy)]
+pub struct Standards<'a> {
+    /// The project.
+    pub project: &'a Project,
+    /// The mapping with the project's aliases.
+    pub mapping: &'a Mapping,
+    /// The runbook, whose classes a postmortem may name.
+    pub runbook: &'a Runbook,
+}
+
 /// The mapping with the project's aliases.
 ///
 /// # Errors
@@ -83,8 +96,10 @@ pub fn telemetry_digest(project: &Project) -> Option<String> {
 /// # Errors
 /// Everything that is wrong with it, each with its line: unreadable evidence, secrets in it, mistakes in checks, claims
 /// that are not so, and a postmortem that proves nothing.
-pub fn compile(root: &Root, project: &Project, mapping: &Mapping, postmortem: &Postmortem) -> Result<Compilation, Faults> {
+pub fn compile(root: &Root, standards: Standards<'_>, postmortem: &Postmortem) -> Result<Compilation, Faults> {
+    let Standards { project, mapping, runbook } = standards;
     let mut faults = Faults::new();
+    let class = faults.take(runbook.check_class(&postmortem.class));
     let read = Read::new(root, postmortem, mapping, &mut faults);
     let Some(read) = read else { return Err(faults.into_result(()).err().unwrap_or_default()) };
     let mut warnings = Vec::new();
@@ -94,6 +109,9 @@ pub fn compile(root: &Root, project: &Project, mapping: &Mapping, postmortem: &P
     let proof = proof::Proof::of(root, postmortem, &read, (mapping, bench), &mut faults);
     graders::check(project, &panel, &proof.questions, &mut faults);
     material.check_targets(root, project, postmortem, &mut faults);
+    if let Some(class) = class {
+        warnings.extend(ruled_out::check(runbook, class, postmortem, &read, &mut faults));
+    }
     if proof.proves_nothing() && faults.is_empty() {
         let fault = Fault::new("nothing in this postmortem is proved").at(postmortem.title.place.clone());
         let rule = "at least one test, field or signal must fail on the incident and hold when healthy";
@@ -152,6 +170,34 @@ fn wire_files(postmortem: &Postmortem) -> WireFiles {
 fn below(postmortem: &Postmortem, file: &Reference) -> String {
     let base = Utf8Path::new(postmortem::FOLDER).join(&postmortem.id);
     file.path.strip_prefix(&base).map_or_else(|_| file.path.to_string(), |path| path.to_string())
+}
+
+/// The healthy requests of a postmortem, read again for a report.
+///
+/// # Errors
+/// A page or evidence that cannot be read.
+pub fn healthy(root: &Root, mapping: &Mapping, id: &str) -> Result<Vec<Request>, Faults> {
+    let (mut faults, postmortem) = (Faults::new(), page(root, id)?);
+    let evidence = &postmortem.evidence;
+    let read = requests(root, &evidence.traces.healthy, &evidence.wire.healthy, (mapping, &mut faults));
+    faults.into_result(read.unwrap_or_default())
+}
+
+/// The request that a case replays, and the healthy ones, read again for a report.
+///
+/// # Errors
+/// A page or evidence that cannot be read.
+pub fn evidence(root: &Root, mapping: &Mapping, id: &str) -> Result<(Request, Vec<Request>), Faults> {
+    let (mut faults, postmortem) = (Faults::new(), page(root, id)?);
+    let read = Read::new(root, &postmortem, mapping, &mut faults);
+    let sides = read.map(|mut read| (read.incidents.swap_remove(read.picked), read.healthy));
+    faults.into_result(())?;
+    sides.ok_or_else(|| Fault::new("the incident's evidence holds no request").at(postmortem.title.place).into())
+}
+
+fn page(root: &Root, id: &str) -> Result<Postmortem, Faults> {
+    let file = Utf8Path::new(postmortem::FOLDER).join(format!("{id}.md"));
+    Postmortem::parse(id, &file, &root.read_text(&file, limit::MARKDOWN_BYTES)?)
 }
 
 /// The evidence of one postmortem, read and joined.

@@ -1,12 +1,15 @@
 //! A draft: the postmortem that a pair of recordings suggests, for a person to correct.
 
-use crate::check::{Check, Observation};
+use crate::check::{self, Check, Observation};
+use crate::contrast::Contrast;
+use crate::diagnosis::{Diagnosis, Judgement, Standing};
 use crate::evidence::Evidence;
-use crate::fault::{Fault, Faults, Place};
+use crate::fault::{Fault, Faults, Place, suggest};
 use crate::field::{self, On, State};
 use crate::mapping::Mapping;
 use crate::project::{Require, Telemetry};
 use crate::request::Request;
+use crate::runbook::Runbook;
 use crate::signal::{self, Datum, Kind, Signals, Worse};
 use crate::yaml::Node;
 use serde_json::{Map, Value, json};
@@ -67,7 +70,7 @@ impl Draft {
     ///
     /// # Errors
     /// Recordings in which no request is found.
-    pub fn new(title: &str, class: Option<&str>, sources: &Sources, mapping: &Mapping) -> Result<Self, Faults> {
+    pub fn new(title: &str, class: Option<&str>, sources: &Sources, (mapping, runbook): (&Mapping, &Runbook)) -> Result<Self, Faults> {
         let incidents = Sources::requests(&sources.incident, &sources.wire_incident, mapping)?;
         let healthy = Sources::requests(&sources.healthy, &sources.wire_healthy, mapping)?;
         let Some(incident) = incidents.first() else {
@@ -75,7 +78,8 @@ impl Draft {
         };
         let tests = tests(incident, &healthy);
         let (missing, missing_in_both) = fields(incident, &healthy, mapping);
-        let class = class.map_or_else(|| propose_class(incident, healthy.first()).to_string(), str::to_string);
+        let diagnosis = Contrast::new(&healthy, incident).map(|contrast| runbook.diagnose(&contrast, class));
+        let class = classed(runbook, class, diagnosis.as_ref())?;
         let text = page(title, &class, sources, (incident, &tests, &missing));
         Ok(Self { text, tests: tests.len(), missing, missing_in_both })
     }
@@ -196,50 +200,64 @@ fn fields(incident: &Request, healthy: &[Request], mapping: &Mapping) -> (Vec<St
     (missing, both)
 }
 
-/// A first guess at the failure class, by the most telling signal; a person knows better.
-fn propose_class(incident: &Request, healthy: Option<&Request>) -> &'static str {
-    let flag = |name: &str| incident.signals.read(name).flag() == Some(true);
-    let number = |name: &str| incident.signals.read(name).number().unwrap_or(0.0);
-    let grown = |name: &str| {
-        healthy.and_then(|healthy| healthy.signals.read(name).number()).is_some_and(|then| then > 0.0 && number(name) > 2.0 * then)
-    };
-    let model_changed = || {
-        let value = |request: &Request| request.fields.get("model.responded").and_then(State::value).cloned();
-        healthy.is_some_and(|healthy| value(healthy).is_some() && value(incident).is_some() && value(healthy) != value(incident))
-    };
-    if flag("policy.blocked") || flag("output.refused") {
-        "policy"
-    } else if number("retries.count") > 0.0 {
-        "latency"
-    } else if flag("retrieval.empty") || flag("retrieval.error") || retrieval_is_silent(incident) {
-        "retrieval"
-    } else if number("calls.tool_errors") > 0.0 || number("calls.repeated") > 1.0 {
-        "tools"
-    } else if grown("tokens.input") {
-        "tokens"
-    } else if flag("output.truncated") {
-        "output-contract"
-    } else if model_changed() {
-        "model-change"
-    } else if grown("latency.total") {
-        "latency"
-    } else {
-        "prompt"
+/// The lines of a page that the runbook proposes: class, what it rules out, and what it could not see.
+struct Classed {
+    class: String,
+    because: String,
+    ruled_out: Vec<(String, String)>,
+    blind: Vec<String>,
+}
+
+/// The class that was given or that the evidence enters; without a healthy recording a person must choose.
+fn classed(runbook: &Runbook, given: Option<&str>, diagnosis: Option<&Diagnosis>) -> Result<Classed, Fault> {
+    if let Some(given) = given.filter(|given| runbook.class(given).is_none()) {
+        return Err(Fault::new(format!("no failure class `{given}` in the runbook")).help(suggest(given, runbook.class_names())));
+    }
+    let proposed = diagnosis.filter(|diagnosis| given.is_none() || diagnosis.class.as_deref() == given);
+    let judged = proposed.map(|diagnosis| diagnosis.hypotheses.as_slice()).unwrap_or_default();
+    let class = given.or(proposed.and_then(|diagnosis| diagnosis.class.as_deref()));
+    let known = runbook.class_names().collect::<Vec<_>>().join(", ");
+    let refuted = judged.iter().filter(|judged| judged.standing == Standing::Refuted);
+    let told = |(name, datum): (&String, &Datum)| (!datum.is_unknown()).then(|| format!("{name} = {}", check::show(datum)));
+    let because = |judged: &Judgement| judged.values.iter().filter_map(told).collect::<Vec<_>>().join(", ");
+    let blind = judged.iter().filter(|judged| judged.standing == Standing::Blind);
+    Ok(Classed {
+        class: class.or_else(|| runbook.class_names().last()).unwrap_or_default().to_string(),
+        because: match (given, proposed.filter(|diagnosis| diagnosis.class.is_some())) {
+            (_, Some(diagnosis)) => diagnosis.look_first.clone(),
+            (Some(_), None) => String::new(),
+            (None, None) => format!("the evidence does not tell: choose one of {known}"),
+        },
+        ruled_out: refuted.map(|judged| (judged.hypothesis.clone(), because(judged))).collect(),
+        blind: blind.flat_map(|judged| judged.add.iter().map(|missing| format!("{}: {}", judged.hypothesis, missing.add))).collect(),
+    })
+}
+
+impl Classed {
+    fn write_ruled_out(&self, page: &mut String) {
+        if !self.ruled_out.is_empty() {
+            page.push_str("ruled_out:                           # refuted by the runbook; compile holds it to that\n");
+        }
+        for (hypothesis, because) in &self.ruled_out {
+            let _ = writeln!(page, "  - {{hypothesis: {hypothesis}, because: {}}}", Value::from(because.as_str()));
+        }
+        for blind in &self.blind {
+            let _ = writeln!(page, "# blind, for want of telemetry:      {}", crate::inert::one_line(blind));
+        }
     }
 }
 
-/// A search that took place and says nothing of what it found.
-fn retrieval_is_silent(incident: &Request) -> bool {
-    matches!(incident.fields.get("retrieval.documents"), Some(State::Absent { .. }))
-}
-
-fn page(title: &str, class: &str, sources: &Sources, (incident, tests, missing): (&Request, &[Proposal], &[String])) -> String {
+fn page(title: &str, class: &Classed, sources: &Sources, (incident, tests, missing): (&Request, &[Proposal], &[String])) -> String {
     let mut page = String::new();
     let title = serde_json::Value::from(title);
-    let _ = write!(page, "---\ntitle: {title}\nclass: {class}\nseverity: sev3\nstatus: active\n");
+    let _ = write!(page, "---\ntitle: {title}\n");
+    let because = if class.because.is_empty() { String::new() } else { format!("# {}", crate::inert::one_line(&class.because)) };
+    let _ = writeln!(page, "{}", format!("{:<36} {because}", format!("class: {}", class.class)).trim_end());
+    page.push_str("severity: sev3\nstatus: active\n");
     evidence(&mut page, sources);
     page.push_str("detected_by: user                    # user, alert, review, vendor, bill, chance\n");
     page.push_str("# cause:                             one line: what was wrong\n");
+    class.write_ruled_out(&mut page);
     if !missing.is_empty() {
         page.push_str("fields_missing:                      # absent in the incident, present when healthy\n");
         for field in missing {

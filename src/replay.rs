@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod application;
+mod cause;
 mod conversation;
 mod interrupt;
 mod schedule;
@@ -16,6 +17,7 @@ use crate::grading::Graders;
 use crate::project::{Project, Target, TargetKind};
 use crate::recording::{Answers, Header, Matcher, Mode};
 use crate::redact::Redactor;
+use crate::runbook::Runbook;
 use crate::verdict::{CaseReport, Doubt, Outcome};
 use acceptance::Acceptance;
 use interrupt::Interrupt;
@@ -34,6 +36,8 @@ pub struct Stage<'a> {
     pub standard: Standard<'a>,
     /// Who grades answers that no rule can decide.
     pub graders: &'a Graders<'a>,
+    /// What says where to look first when a case fails.
+    pub runbook: &'a Runbook,
     /// Where answers come from.
     pub mode: Mode,
     /// Who asks providers; none in a replay, which opens no socket.
@@ -167,6 +171,7 @@ async fn run(stage: Stage<'_>, ready: &Ready, assignment: Assignment<'_>) -> Res
         }
         Ready::Application(runner) => application::judge(stage, runner, &examiner, assignment, &mut acceptance).await?,
     };
+    let report = cause::explain(stage, assignment, report, acceptance.seen());
     Ok(Some(acceptance.settle(assignment, report)))
 }
 

@@ -1,5 +1,6 @@
 //! Reports: verdicts, written down.
 
+pub mod diagnosis;
 pub mod faults;
 pub mod github;
 pub mod html;

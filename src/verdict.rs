@@ -5,6 +5,7 @@ mod matrix;
 pub use matrix::Column;
 
 use crate::comparison::Comparison;
+use crate::diagnosis::Diagnosis;
 use crate::fault::Place;
 use crate::redact::Redactor;
 use crate::shard::Shard;
@@ -311,6 +312,8 @@ pub struct CaseReport {
     pub answer: Option<String>,
     /// The candidate's stages.
     pub waterfall: Waterfall,
+    /// What the runbook makes of it, where it failed and there is a baseline.
+    pub diagnosis: Option<Diagnosis>,
     /// Why nothing can be said, in full (the nearest recording's difference).
     pub detail: Option<String>,
     /// What else a reader should know.
@@ -547,7 +550,7 @@ impl CaseReport {
     fn redact(&mut self, redactor: &Redactor) {
         for test in &mut self.tests {
             redact_all([&mut test.name, &mut test.expected, &mut test.actual].into_iter().chain(&mut test.why), redactor);
-            test.values.values_mut().for_each(|datum| redact_datum(datum, redactor));
+            test.values.values_mut().for_each(|datum| datum.redact(redactor));
         }
         for field in &mut self.fields {
             redact_all([&mut field.message].into_iter().chain(&mut field.waived), redactor);
@@ -555,6 +558,9 @@ impl CaseReport {
         for contradiction in &mut self.contradictions {
             redact_value(&mut contradiction.told, redactor);
             redact_value(&mut contradiction.wire, redactor);
+        }
+        if let Some(diagnosis) = &mut self.diagnosis {
+            diagnosis.redact(redactor);
         }
         let texts = [&mut self.title].into_iter().chain(&mut self.answer).chain(&mut self.detail).chain(&mut self.next);
         redact_all(texts.chain(&mut self.notes), redactor);
@@ -570,14 +576,6 @@ fn redact_all<'a>(texts: impl IntoIterator<Item = &'a mut String>, redactor: &Re
         if let std::borrow::Cow::Owned(redacted) = redactor.redact(text) {
             *text = redacted;
         }
-    }
-}
-
-fn redact_datum(datum: &mut Datum, redactor: &Redactor) {
-    match datum {
-        Datum::Text(text) => redact_all([text], redactor),
-        Datum::List(items) => items.iter_mut().for_each(|item| redact_datum(item, redactor)),
-        Datum::Unknown | Datum::Flag(_) | Datum::Number(_) => {}
     }
 }
 
@@ -609,6 +607,7 @@ mod tests {
             contradictions: Vec::new(),
             signals: Signals::new(),
             answer: None,
+            diagnosis: None,
             detail: None,
             notes: Vec::new(),
             next: None,

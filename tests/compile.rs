@@ -273,7 +273,7 @@ fn a_test_blind_on_the_incident_is_accepted_and_its_field_becomes_a_requirement(
     ");
     repository.relapse("run").expects(0);
     repository.edit("out/app.otlp.jsonl", "gen_ai.usage.output_tokens", "gen_ai.usage.bananas");
-    assert_snapshot!(repository.relapse("run").expects(1), @"
+    assert_snapshot!(repository.relapse("run").expects(1), @r#"
     exit 1
     -- stdout --
     regressed  token-flood [app] (missing-telemetry)
@@ -295,13 +295,19 @@ fn a_test_blind_on_the_incident_is_accepted_and_its_field_becomes_a_requirement(
                    stream_options.include_usage)
         where      postmortems/token-flood.md:10
 
+      diagnosis: prompt (supported)
+        look first version-changed is supported: compare the two versions in your
+                   prompt store; replay with the previous prompt
+        supported  version-changed · field('prompt.version') = "v2"
+        refuted    variables-unfilled, instructions-removed, instructions-added
+
       1 other test holds
 
       next:
         add the attribute that is named, or waive the field under `telemetry.waive` in relapse.yaml
 
     0 passed, 1 regressed, 0 changed, 0 undecided · regressed
-    ");
+    "#);
 }
 
 #[test]
@@ -630,4 +636,59 @@ fn a_name_that_is_not_utf_8_is_refused() {
     std::fs::write(repository.path("postmortems").join(std::ffi::OsStr::from_bytes(b"\xff.md")), "").expect("written");
     let output = repository.relapse("compile").expects(2);
     assert!(output.stderr.contains("is not UTF-8"), "{output}");
+}
+
+#[test]
+fn a_class_that_the_runbook_does_not_know_is_refused_with_the_nearest() {
+    let repository = Repository::of("passed");
+    repository.edit("postmortems/refund-window.md", "class: prompt", "class: promt");
+    assert_snapshot!(repository.relapse("compile").expects(2), @"
+    exit 2
+    -- stderr --
+    postmortems/refund-window.md:3:8: unknown failure class `promt`
+      3 | class: promt
+        |        ^
+      help: did you mean `prompt`? Classes stand in runbook.yaml, else in the built-in runbook
+    ");
+}
+
+#[test]
+fn a_repository_may_have_a_runbook_of_its_own() {
+    let repository = Repository::of("passed");
+    let own = "version: 1\nclasses:\n  promt:\n    enters: change.prompt\n    hypotheses:\n      - {id: edited, supports: change.prompt, refutes: not change.prompt, next: read it}\n";
+    repository.write("runbook.yaml", own);
+    repository.edit("postmortems/refund-window.md", "class: prompt", "class: promt");
+    repository.relapse("compile").expects(0);
+    repository.edit("runbook.yaml", "change.prompt\n", "change.promt\n");
+    assert_snapshot!(repository.relapse("compile").expects(2), @"
+    exit 2
+    -- stderr --
+    runbook.yaml:4:13: unknown name `change.promt`
+      4 |     enters: change.promt
+        |             ^
+      help: did you mean `change.prompt`?
+    ");
+}
+
+#[test]
+fn what_a_postmortem_rules_out_is_held_against_the_runbook() {
+    let repository = Repository::of("passed");
+    let rule_out = |from: &str, hypothesis: &str| {
+        repository.edit(
+            "postmortems/refund-window.md",
+            from,
+            &format!("ruled_out: [{{hypothesis: {hypothesis}, because: it is}}]\ntests:"),
+        );
+    };
+    rule_out("tests:", "variables-unfilled");
+    repository.relapse("compile").expects(0);
+    rule_out("ruled_out: [{hypothesis: variables-unfilled, because: it is}]\ntests:", "instructions-removed");
+    assert_snapshot!(repository.relapse("compile").expects(2), @"
+    exit 2
+    -- stderr --
+    postmortems/refund-window.md:6:26: `instructions-removed` is ruled out here, and the runbook supports it on this evidence
+      6 | ruled_out: [{hypothesis: instructions-removed, because: it is}]
+        |                          ^
+      help: correct `ruled_out`, or the hypothesis in runbook.yaml: one of the two is wrong
+    ");
 }

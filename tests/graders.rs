@@ -245,6 +245,18 @@ fn one_no_is_confirmed_before_it_counts() {
                    (2 of 2 votes)
         where      postmortems/refund-window.md:9
 
+      diagnosis: prompt (supported)
+        look first instructions-removed is supported: read the removed lines; replay
+                   with the previous prompt, then line by line
+        supported  instructions-removed · change.prompt.removed = 1
+        blind      version-changed · nothing tells prompt.hash: add an attribute
+                   named under telemetry.aliases · nothing tells prompt.version: add
+                   gen_ai.prompt.version (or app.prompt.version) on the root span
+        unclear    instructions-added
+        refuted    variables-unfilled
+        prompt     - Be kind. 30 days.
+        prompt     + Be kind. Refunds take 30 days, no more.
+
       1 other test holds
 
       next:  relapse run refund-window --target bot --verbose

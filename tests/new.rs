@@ -43,7 +43,7 @@ fn a_pair_of_traces_becomes_a_page_that_compiles_as_it_is() {
     assert_snapshot!(repository.read("postmortems/one-question-cost-a-hundred-thousand.md"), @r#"
     ---
     title: "One question cost a hundred thousand tokens"
-    class: tokens
+    class: tokens                        # question-grew is supported with 1.00 of the change: bound what a user can send in
     severity: sev3
     status: active
     evidence:
@@ -51,6 +51,16 @@ fn a_pair_of_traces_becomes_a_page_that_compiles_as_it_is() {
       healthy: healthy.otlp.jsonl
     detected_by: user                    # user, alert, review, vendor, bill, chance
     # cause:                             one line: what was wrong
+    ruled_out:                           # refuted by the runbook; compile holds it to that
+      - {hypothesis: repeated-calls, because: "change.tools.repeated = 0"}
+      - {hypothesis: tools-grew, because: "change.growth.tools = 0"}
+      - {hypothesis: tool-results-grew, because: "change.growth.tool_results = 0"}
+      - {hypothesis: history-grew, because: "change.growth.history = 0"}
+      - {hypothesis: retrieved-grew, because: "change.growth.retrieved = 0"}
+      - {hypothesis: prompt-grew, because: "change.growth.system = 0"}
+    # blind, for want of telemetry:      retries: relapse.retry.count on the model span (the SDK retries inside it), or instrument the HTTP client
+    # blind, for want of telemetry:      cache-broken: an attribute named under telemetry.aliases
+    # blind, for want of telemetry:      longer-answer: gen_ai.usage.output_tokens (ask for usage in the stream: stream_options.include_usage)
     fields_missing:                      # absent in the incident, present when healthy
       - prompt.version
     tests:                               # each fails on the incident and holds when healthy
@@ -91,13 +101,17 @@ fn a_pair_of_wires_becomes_a_page_with_nothing_to_tell_them_apart() {
     assert_snapshot!(repository.read("postmortems/window.md"), @r#"
     ---
     title: "Promised a window"
-    class: prompt
+    class: prompt                        # instructions-removed is supported: read the removed lines; replay with the previous prompt, then line by line
     severity: sev3
     status: active
     evidence:
       wire: {incident: incident.http.jsonl, healthy: healthy.http.jsonl}
     detected_by: user                    # user, alert, review, vendor, bill, chance
     # cause:                             one line: what was wrong
+    ruled_out:                           # refuted by the runbook; compile holds it to that
+      - {hypothesis: variables-unfilled, because: "change.prompt.unfilled = 0"}
+    # blind, for want of telemetry:      version-changed: an attribute named under telemetry.aliases
+    # blind, for want of telemetry:      version-changed: gen_ai.prompt.version (or app.prompt.version) on the root span
     tests: []                            # nothing in the recordings tells them apart: say what must hold
     ---
     ## What happened

@@ -61,6 +61,18 @@ fn the_incidents_own_configuration_regresses() {
         actual     "You have 90 days."
         where      postmortems/refund-window.md:9
 
+      diagnosis: prompt (supported)
+        look first instructions-removed is supported: read the removed lines; replay
+                   with the previous prompt, then line by line
+        supported  instructions-removed · change.prompt.removed = 1
+        blind      version-changed · nothing tells prompt.hash: add an attribute
+                   named under telemetry.aliases · nothing tells prompt.version: add
+                   gen_ai.prompt.version (or app.prompt.version) on the root span
+        unclear    instructions-added
+        refuted    variables-unfilled
+        prompt     - Be kind. 30 days.
+        prompt     + Be kind.
+
       next:  relapse run refund-window --target last-winter --verbose
 
     0 passed, 1 regressed, 0 changed, 0 undecided · regressed
@@ -362,6 +374,13 @@ fn a_required_field_that_is_missing_regresses() {
                    span
         where      postmortems/token-flood.md:6
 
+      diagnosis: context-integrity (supported)
+        look first telemetry-lost is supported: require the lost fields in CI; look
+                   at what set them before
+        supported  telemetry-lost · change.fields.lost = 1
+        refuted    window-exceeded, turns-dropped, turns-orphaned, input-truncated,
+                   prompt-changed
+
       2 other tests hold
 
       next:
@@ -443,6 +462,18 @@ fn telemetry_that_contradicts_the_wire_on_a_required_field_regresses() {
       telemetry contradicts the wire on outcome
         telemetry  "success"
         wire       "truncated"
+
+      diagnosis: output-contract (supported)
+        look first cut-at-limit is supported: raise the token limit, or ask for
+                   shorter answers; treat `length` as failed
+        supported  cut-at-limit · change.finish.at_limit = true
+        blind      model-changed · nothing tells model.responded: add
+                   gen_ai.response.model (in the baseline)
+        blind      format-lost · nothing tells output: add gen_ai.output.messages
+        unclear    params-changed
+        refuted    stream-broken, finish-unknown, prompt-changed
+        signal     output.truncated: false → true
+        changed    finish_reason: "stop" → "length"
 
       1 other test holds
 

@@ -84,6 +84,18 @@ fn a_broken_test_is_decided_after_two_trials() {
                    2.89, at most 30 trials
         where      postmortems/refund-window.md:9
 
+      diagnosis: prompt (supported)
+        look first instructions-removed is supported: read the removed lines; replay
+                   with the previous prompt, then line by line
+        supported  instructions-removed · change.prompt.removed = 1
+        blind      version-changed · nothing tells prompt.hash: add an attribute
+                   named under telemetry.aliases · nothing tells prompt.version: add
+                   gen_ai.prompt.version (or app.prompt.version) on the root span
+        unclear    instructions-added
+        refuted    variables-unfilled
+        prompt     - Be kind. 30 days.
+        prompt     + Be kind. Refunds take 30 days, no more.
+
       1 other test holds
 
       note:  answer, signals and fields are those of number 1, the worst of 2 trials
@@ -137,6 +149,18 @@ fn evidence_against_a_test_at_its_last_trial_makes_it_suspect() {
                    2.89, at most 4 trials
         where      postmortems/refund-window.md:9
 
+      diagnosis: prompt (supported)
+        look first instructions-removed is supported: read the removed lines; replay
+                   with the previous prompt, then line by line
+        supported  instructions-removed · change.prompt.removed = 1
+        blind      version-changed · nothing tells prompt.hash: add an attribute
+                   named under telemetry.aliases · nothing tells prompt.version: add
+                   gen_ai.prompt.version (or app.prompt.version) on the root span
+        unclear    instructions-added
+        refuted    variables-unfilled
+        prompt     - Be kind. 30 days.
+        prompt     + Be kind. Refunds take 30 days, no more.
+
       1 other test holds
 
       note:  answer, signals and fields are those of number 4, the worst of 4 trials
@@ -159,6 +183,18 @@ fn of_several_recorded_trials_every_one_must_hold() {
         actual     "Within a month."
         trials     held in 2 of 3
         where      postmortems/refund-window.md:9
+
+      diagnosis: prompt (supported)
+        look first instructions-removed is supported: read the removed lines; replay
+                   with the previous prompt, then line by line
+        supported  instructions-removed · change.prompt.removed = 1
+        blind      version-changed · nothing tells prompt.hash: add an attribute
+                   named under telemetry.aliases · nothing tells prompt.version: add
+                   gen_ai.prompt.version (or app.prompt.version) on the root span
+        unclear    instructions-added
+        refuted    variables-unfilled
+        prompt     - Be kind. 30 days.
+        prompt     + Be kind. Refunds take 30 days, no more.
 
       1 other test holds
 

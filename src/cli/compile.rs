@@ -6,12 +6,13 @@ use super::live;
 use super::print::Terminal;
 use crate::canonical;
 use crate::case::{Case, Proof};
-use crate::compile::{self, Compilation};
+use crate::compile::{self, Compilation, Standards};
 use crate::disk::Root;
 use crate::fault::{Fault, Faults, suggest};
 use crate::limit;
 use crate::postmortem::{self, Postmortem, Status};
 use crate::project::Project;
+use crate::runbook::Runbook;
 use crate::suite::each_on_all_cores;
 use crate::verdict::Outcome;
 use camino::Utf8PathBuf;
@@ -51,6 +52,8 @@ pub(super) fn compile(root: &Root, args: &Args, terminal: Terminal) -> Result<Ou
     let postmortems = faults.take(postmortem::load_all(root));
     let (Some(project), Some(postmortems)) = (project, postmortems) else { return Err(faults.into_result(()).err().unwrap_or_default()) };
     let mapping = compile::mapping(&project)?;
+    let runbook = Runbook::load(root)?;
+    let standards = Standards { project: &project, mapping: &mapping, runbook: &runbook };
     let chosen = choose(&postmortems, &args.ids)?;
     if chosen.is_empty() {
         terminal.line("no postmortems; write one with `relapse new`");
@@ -62,7 +65,7 @@ pub(super) fn compile(root: &Root, args: &Args, terminal: Terminal) -> Result<Ou
         let spent = record::record(root, &project, &mapping, &active, (&client, &redactor))?;
         terminal.line(&format!("asked graders {} times, {:.4} USD", spent.requests, spent.usd));
     }
-    let results = each_on_all_cores(&active, |postmortem| compile::compile(root, &project, &mapping, postmortem));
+    let results = each_on_all_cores(&active, |postmortem| compile::compile(root, standards, postmortem));
     let compiled: Vec<Compilation> = results.into_iter().filter_map(|result| faults.take(result)).collect();
     if args.check && args.ids.is_empty() {
         orphans(root, &postmortems, &mut faults);

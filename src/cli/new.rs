@@ -9,6 +9,7 @@ use crate::limit;
 use crate::postmortem::check_id;
 use crate::project::Project;
 use crate::redact::Redactor;
+use crate::runbook::Runbook;
 use crate::verdict::Outcome;
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -55,7 +56,7 @@ pub(super) fn new(root: &Root, args: &Args, terminal: Terminal) -> Result<Outcom
         return Err(Fault::new(format!("{page} exists")).help("choose another name with --id").into());
     }
     let sources = read(args)?;
-    let draft = Draft::new(&args.title, args.class.as_deref(), &sources, &mapping)?;
+    let draft = Draft::new(&args.title, args.class.as_deref(), &sources, (&mapping, &Runbook::load(root)?))?;
     for (name, text) in sources.files() {
         root.write_atomic(&Utf8PathBuf::from(format!("postmortems/{id}/{name}")), text.as_bytes())?;
     }

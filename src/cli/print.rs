@@ -47,6 +47,14 @@ impl Terminal {
         report::screen::Options { colour: self.colour, width: self.width }
     }
 
+    pub(super) fn colour(self) -> bool {
+        self.colour
+    }
+
+    pub(super) fn width(self) -> usize {
+        self.width
+    }
+
     pub(super) fn summary(self, summary: &Summary, verbose: bool) {
         let mut text = Vec::new();
         let options = report::terminal::Options { colour: self.colour, width: Some(self.width), verbose };

@@ -15,6 +15,7 @@ use crate::project::Project;
 use crate::recording;
 use crate::redact::Redactor;
 use crate::replay::{self, Assignment, Replayed, Stage};
+use crate::runbook::Runbook;
 use crate::snapshot;
 use crate::suite::Suite;
 use crate::verdict::{Outcome, Summary};
@@ -78,6 +79,7 @@ pub(super) fn run(root: &Root, args: &Args, terminal: Terminal) -> Result<Outcom
     let redactor = redactor(&project, args.mode)?;
     let client = client(&project, args)?;
     let standard = Standard { telemetry: &project.telemetry, mapping: &mapping, now: now(), rate_tests: suite.rate_tests() };
+    let runbook = Runbook::load(root)?;
     let destination = destination(root, args)?;
     let graders = graders(root, &project, &assignments, (&redactor, client.as_ref(), args.mode))?;
     let stage = Stage {
@@ -86,6 +88,7 @@ pub(super) fn run(root: &Root, args: &Args, terminal: Terminal) -> Result<Outcom
         redactor: &redactor,
         standard,
         graders: &graders,
+        runbook: &runbook,
         mode: match args.mode {
             Mode::Replay => recording::Mode::Replay,
             Mode::Record => recording::Mode::Record,

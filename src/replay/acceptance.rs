@@ -15,6 +15,7 @@ pub(super) struct Acceptance {
     kind: SnapshotKind,
     accepted: Option<Snapshot>,
     candidate: Option<Snapshot>,
+    seen: Option<Request>,
 }
 
 impl Acceptance {
@@ -26,7 +27,7 @@ impl Acceptance {
             SnapshotKind::Off => None,
             _ => Snapshot::load(stage.root, &snapshot::path(&assignment.case.id, &assignment.target.name))?,
         };
-        Ok(Self { kind, accepted, candidate: None })
+        Ok(Self { kind, accepted, candidate: None, seen: None })
     }
 
     /// The signals of the accepted run; none when nothing was accepted yet.
@@ -36,9 +37,15 @@ impl Acceptance {
 
     /// Looks at a trial; of several, the first one is what a person reviews.
     pub(super) fn see(&mut self, stage: Stage<'_>, request: &Request) {
-        if self.candidate.is_none() {
+        if self.seen.is_none() {
+            self.seen = Some(request.clone());
             self.candidate = Snapshot::of(request, self.kind, (&stage.project.matching, stage.redactor));
         }
+    }
+
+    /// What the first trial did; none when no trial came to anything.
+    pub(super) fn seen(&self) -> Option<&Request> {
+        self.seen.as_ref()
     }
 
     /// Turns a pass into a change where the behaviour is not the accepted one; all tests must hold for that.

@@ -3,6 +3,7 @@
 pub mod read;
 
 use crate::comparison::{Comparison, Estimate};
+use crate::diagnosis::Diagnosis;
 use crate::inert;
 use crate::signal::Datum;
 use crate::verdict::{self, Bar, CaseReport, Column, Contradiction, FieldReport, Standing, Summary, TestReport};
@@ -136,8 +137,8 @@ struct Case<'a> {
     next: Option<&'a str>,
     /// The behaviour that waits for a person; `null` where it is the accepted one.
     snapshot: Option<Pending<'a>>,
-    /// Reserved for the runbook's diagnosis.
-    diagnosis: Option<()>,
+    /// What the runbook makes of a failing case; `null` for a pass, and without a baseline.
+    diagnosis: Option<&'a Diagnosis>,
     cost_usd: f64,
     live_requests: u64,
 }
@@ -333,7 +334,7 @@ impl<'a> Case<'a> {
                 accepted: snapshot.accepted.as_deref(),
                 candidate: &snapshot.candidate,
             }),
-            diagnosis: None,
+            diagnosis: case.diagnosis.as_ref(),
             cost_usd: case.cost_usd,
             live_requests: case.live_requests,
         }

@@ -133,6 +133,7 @@ fn body(case: &CaseReport, reason: &str) -> String {
         .for_each(|field| field_body(&mut body, case, field));
     case.contradictions.iter().for_each(|contradiction| contradiction_body(&mut body, contradiction));
     case.snapshot.iter().for_each(|snapshot| snapshot_body(&mut body, snapshot));
+    body.push_str(&case.diagnosis.as_ref().map(super::diagnosis::short).unwrap_or_default());
     case.notes.iter().for_each(|note| push(&mut body, "note: ", Some(note)));
     push(&mut body, "\nnext: ", case.next.as_deref());
     body

@@ -50,6 +50,7 @@ pub(super) fn hostile(text: &str) -> Summary {
     case.signals.set("score.x", Datum::Text(text.to_string()));
     case.answer = Some(text.to_string());
     case.detail = Some(text.to_string());
+    case.diagnosis = Some(super::diagnosis::sample::hostile(text));
     case.notes = vec![text.to_string()];
     case.next = Some(text.to_string());
     let aside = CaseReport { id: format!("~{text}"), gates: false, status: "open".to_string(), ..case.clone() };
@@ -79,6 +80,7 @@ fn case(id: &str, title: &str, verdict: Verdict) -> CaseReport {
         contradictions: Vec::new(),
         signals: Signals::new(),
         answer: None,
+        diagnosis: None,
         detail: None,
         notes: Vec::new(),
         next: None,

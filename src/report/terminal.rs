@@ -1,5 +1,6 @@
 //! The terminal report: what came back, where it is written down, and what to do next.
 
+use super::diagnosis::Detail;
 use super::page::{Label, Page, Tone};
 use crate::comparison::Comparison;
 use crate::inert;
@@ -128,6 +129,10 @@ impl Report<'_> {
             self.page.gap();
             let place = inert::one_line(&case.postmortem.to_string());
             self.page.whole(Label { indent: 2, word: "where:", column: 7, tone: Tone::Quiet }, &place, Tone::Plain);
+        }
+        if let Some(diagnosis) = &case.diagnosis {
+            let detail = if self.verbose { Detail::Whole } else { Detail::Short };
+            super::diagnosis::section(&mut self.page, diagnosis, detail);
         }
         self.other_tests(case);
         self.candidate(case);
