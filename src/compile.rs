@@ -26,6 +26,7 @@ use crate::request::Request;
 use crate::runbook::Runbook;
 use crate::signal::Signals;
 use crate::suite::postmortem_digest;
+use crate::verdict::Story;
 use crate::yaml::Node;
 use camino::Utf8Path;
 use serde_json::{Map, Value};
@@ -193,6 +194,15 @@ pub fn evidence(root: &Root, mapping: &Mapping, id: &str) -> Result<(Request, Ve
     let sides = read.map(|mut read| (read.incidents.swap_remove(read.picked), read.healthy));
     faults.into_result(())?;
     sides.ok_or_else(|| Fault::new("the incident's evidence holds no request").at(postmortem.title.place).into())
+}
+
+/// What a report tells of a case besides its verdicts: the page's prose, and where the time of its evidence went.
+///
+/// # Errors
+/// A page or evidence that cannot be read.
+pub fn story(root: &Root, mapping: &Mapping, id: &str) -> Result<Story, Faults> {
+    let (incident, healthy) = evidence(root, mapping, id)?;
+    Ok(Story { prose: page(root, id)?.body, incident: incident.waterfall(), healthy: healthy.first().map(Request::waterfall) })
 }
 
 fn page(root: &Root, id: &str) -> Result<Postmortem, Faults> {

@@ -2,11 +2,11 @@
 
 use crate::redact::Redactor;
 use crate::signal::Datum;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What the evidence makes of one hypothesis.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Standing {
     /// A swap of this one factor made the failing test pass.
@@ -40,7 +40,7 @@ impl Standing {
 }
 
 /// One hypothesis of a class, judged.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Judgement {
     /// The hypothesis, by its id in the runbook.
     pub hypothesis: String,
@@ -59,7 +59,7 @@ pub struct Judgement {
 }
 
 /// A field whose absence makes a hypothesis blind.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missing {
     /// The field.
     pub field: String,
@@ -68,7 +68,7 @@ pub struct Missing {
 }
 
 /// Something that differs between the two requests.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Shift {
     /// What it is: a field, a parameter, a signal.
     pub name: String,
@@ -79,7 +79,7 @@ pub struct Shift {
 }
 
 /// One line of a prompt that was removed or added.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Edit {
     /// It was there in the baseline.
@@ -112,14 +112,14 @@ impl Edit {
 }
 
 /// A run of lines of a prompt that changed together.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hunk {
     /// The lines, removed ones before added ones.
     pub edits: Vec<Edit>,
 }
 
 /// What a comparison of two requests says of the cause.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Diagnosis {
     /// The failure class that the evidence enters; none when it enters none.
     pub class: Option<String>,

@@ -1,7 +1,7 @@
 //! A signal: a value computed from a trace or the wire, with a unit and a direction.
 
 use crate::redact::Redactor;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 
 /// A value in an expression or a report; unknown is a value of its own, never 0 and never false.
@@ -86,6 +86,12 @@ impl Datum {
 impl Serialize for Datum {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.to_json().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Datum {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self::from_json(&serde_json::Value::deserialize(deserializer)?))
     }
 }
 

@@ -1,7 +1,8 @@
 //! `relapse merge`: the shards of a run become one report.
 
 use super::print::Terminal;
-use super::publish::{Reports, publish};
+use super::publish::{Reports, publish, stories};
+use crate::compile;
 use crate::disk::{self, Root};
 use crate::fault::{Fault, Faults};
 use crate::limit;
@@ -33,7 +34,8 @@ pub(super) fn merge(root: &Root, args: &Args, terminal: Terminal) -> Result<Outc
     let parts: Vec<(Utf8PathBuf, Part)> =
         folders.iter().filter_map(|folder| faults.take(part(folder)).map(|part| (folder.clone(), part))).collect();
     faults.into_result(())?;
-    let summary = merge::join(parts)?.compared(&super::selection::comparable(&project, &[]));
+    let mut summary = merge::join(parts)?.compared(&super::selection::comparable(&project, &[]));
+    summary.stories = stories((root, &compile::mapping(&project)?), &requests, &summary.cases)?;
     if let Some(merged) = &args.reports.report_dir {
         folders.iter().try_for_each(|folder| gather(folder, merged))?;
     }

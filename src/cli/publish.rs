@@ -1,11 +1,14 @@
 //! Publishing: one summary written as every report that was asked for, and as GitHub and a terminal show it.
 
 use super::print::Terminal;
+use crate::compile;
 use crate::disk::Root;
 use crate::fault::{Fault, Faults};
-use crate::report::{self, github};
-use crate::verdict::{Outcome, Summary};
+use crate::mapping::Mapping;
+use crate::report::{self, Kind, github};
+use crate::verdict::{CaseReport, Outcome, Story, Summary, Verdict};
 use camino::Utf8PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// Where a run's reports go.
@@ -36,6 +39,21 @@ impl Reports {
     fn is_on_github(&self) -> bool {
         self.github || std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true")
     }
+}
+
+/// What happened then, for every case that does not simply pass; nothing where no report shows it.
+pub(super) fn stories(
+    (root, mapping): (&Root, &Mapping),
+    requests: &[report::Request],
+    cases: &[CaseReport],
+) -> Result<BTreeMap<String, Story>, Faults> {
+    let (mut faults, mut stories) = (Faults::new(), BTreeMap::new());
+    let told = cases.iter().filter(|case| case.verdict != Verdict::Passed && requests.iter().any(|request| request.kind == Kind::Html));
+    let ids: BTreeSet<&str> = told.map(|case| case.id.as_str()).collect();
+    for id in ids {
+        stories.extend(faults.take(compile::story(root, mapping, id)).map(|story| (id.to_string(), story)));
+    }
+    faults.into_result(stories)
 }
 
 /// Writes the reports, then shows the run; a report that could not be written is part of the outcome.

@@ -2,7 +2,7 @@
 
 use super::live;
 use super::print::Terminal;
-use super::publish::{Reports, publish};
+use super::publish::{Reports, publish, stories};
 use super::selection::{Selection, Wanted};
 use crate::assessment::{Examiner, Standard};
 use crate::case::Case;
@@ -105,7 +105,8 @@ pub(super) fn run(root: &Root, args: &Args, terminal: Terminal) -> Result<Outcom
     }
     snapshot::put_pending(&reports, destination)?;
     let notes = waivers(&project).into_iter().chain(notes).collect();
-    let mut summary = Summary { part, ..Summary::of(reports, args.wanted.prove, notes) };
+    let stories = stories((root, &mapping), &requests, &reports)?;
+    let mut summary = Summary { part, stories, ..Summary::of(reports, args.wanted.prove, notes) };
     if is_unaffected {
         summary.outcome = Outcome::NotAffected;
     }

@@ -85,7 +85,7 @@ fn tone(standing: Standing) -> Tone {
 }
 
 /// A hypothesis with its share, its numbers, and why it cannot be told.
-fn hypothesis(judged: &Judgement) -> String {
+pub(super) fn hypothesis(judged: &Judgement) -> String {
     let mut parts = vec![judged.hypothesis.clone()];
     parts.extend(judged.share.map(|share| format!("{share:.2} of the change")));
     if judged.standing == Standing::Blind {

@@ -1,5 +1,7 @@
 //! The HTML report: one file that needs no network, with the waterfalls of incident, healthy request and candidate side by side.
 
+use super::diagnosis;
+use crate::diagnosis::{Edit, Judgement, Standing as Cause};
 use crate::inert;
 use crate::limit;
 use crate::snapshot::difference::{self, Fate};
@@ -74,6 +76,10 @@ struct Case {
     holding: usize,
     fields: Vec<(String, String, String)>,
     contradictions: Vec<(String, String, String)>,
+    look_first: String,
+    /// Standing, tone and numbers of each hypothesis, in response order.
+    hypotheses: Vec<(&'static str, &'static str, String)>,
+    prompt: Vec<(&'static str, String)>,
     waterfalls: Vec<Drawing>,
     answer: String,
     difference: Vec<(&'static str, &'static str, String)>,
@@ -196,6 +202,9 @@ impl Case {
                 .iter()
                 .map(|found| (shown(&found.field), shown(&found.told.to_string()), shown(&found.wire.to_string())))
                 .collect(),
+            look_first: shown(case.diagnosis.as_ref().map(|diagnosis| diagnosis.look_first.as_str()).unwrap_or_default()),
+            hypotheses: case.diagnosis.iter().flat_map(|diagnosis| &diagnosis.hypotheses).map(hypothesis).collect(),
+            prompt: case.diagnosis.iter().flat_map(|diagnosis| &diagnosis.prompt).flat_map(|hunk| &hunk.edits).map(edit).collect(),
             waterfalls: drawings(case, story),
             answer: shown(&inert::clip(case.answer.as_deref().unwrap_or_default(), limit::SHOWN_VERBOSE_BYTES)),
             difference: snapshot
@@ -225,6 +234,20 @@ impl Test {
             line: test.line,
         }
     }
+}
+
+fn hypothesis(judged: &Judgement) -> (&'static str, &'static str, String) {
+    let tone = match judged.standing {
+        Cause::Confirmed | Cause::Supported => "bad",
+        Cause::Unclear | Cause::Blind => "doubtful",
+        Cause::Refuted => "quiet",
+    };
+    (judged.standing.word(), tone, diagnosis::hypothesis(judged))
+}
+
+fn edit(edit: &Edit) -> (&'static str, String) {
+    let class = if matches!(edit, Edit::Added(_)) { "added" } else { "removed" };
+    (class, shown(&edit.marked()))
 }
 
 fn lines(accepted: &str, candidate: &str) -> Vec<(&'static str, &'static str, String)> {

@@ -1,5 +1,6 @@
 //! The Markdown report: what a job's summary or a comment shows, failures first.
 
+use super::diagnosis;
 use crate::inert;
 use crate::limit;
 use crate::snapshot::difference;
@@ -67,6 +68,12 @@ fn section(standing: Standing, case: &CaseReport) -> String {
         let said = format!("telemetry: {}\nwire:      {}", contradiction.told, contradiction.wire);
         text.push_str(&format!("\nTelemetry contradicts the wire on {}:\n", code(&contradiction.field)));
         fence(&mut text, "", &said);
+    }
+    if let Some(diagnosis) = &case.diagnosis {
+        text.push_str("\nWhere to look first:\n");
+        let judged =
+            diagnosis.hypotheses.iter().map(|judged| format!("\n{:<10} {}", judged.standing.word(), diagnosis::hypothesis(judged)));
+        fence(&mut text, "", &format!("{}\n{}", diagnosis.look_first, judged.collect::<String>()));
     }
     if let Some(snapshot) = &case.snapshot {
         let lines = difference::lines(snapshot.accepted.as_deref().unwrap_or_default(), &snapshot.candidate);

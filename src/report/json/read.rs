@@ -1,5 +1,6 @@
 //! A JSON report read back: shards of a run become one summary again.
 
+use crate::diagnosis::Diagnosis;
 use crate::fault::{Fault, Place};
 use crate::signal::{Datum, Signals};
 use crate::verdict::{self, Bar, CaseReport, SnapshotReport, TestReport, Verdict, Waterfall};
@@ -83,6 +84,7 @@ struct Case {
     notes: Vec<String>,
     next: Option<String>,
     snapshot: Option<Pending>,
+    diagnosis: Option<Diagnosis>,
     cost_usd: f64,
     live_requests: u64,
 }
@@ -172,6 +174,7 @@ impl Case {
                 .collect(),
             signals: Signals::from_json(&self.signals),
             answer: self.answer,
+            diagnosis: self.diagnosis,
             waterfall: Waterfall { bars: self.stages.into_iter().map(Stage::into_bar).collect() },
             detail: self.detail,
             notes: self.notes,
