@@ -296,6 +296,14 @@ mod tests {
         proptest::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat())
     }
 
+    #[test]
+    fn a_secret_right_behind_others_is_found_at_once() {
+        let key = "sk-proj-Ab3dEf6hIj9lMn2pQr5tUv8xYz1Ab3dEf6h";
+        let text = format!("{key}{key}+-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----");
+        let redactor = knowing("APP_KEY", "correct-horse-9");
+        assert_eq!(redactor.scan(&redactor.redact(&text)), Vec::new());
+    }
+
     proptest! {
         #[test]
         fn what_is_redacted_has_no_leak_and_does_not_change_again(text in pieces()) {

@@ -69,16 +69,18 @@ static ALL: LazyLock<Regex> = LazyLock::new(|| {
 
 /// What the rules find, from left to right and without overlaps.
 pub(super) fn find(bytes: &[u8]) -> impl Iterator<Item = Finding<'_>> {
-    let mut at = 0;
+    let (mut at, mut kept_from) = (0, 0);
     std::iter::from_fn(move || {
         while let Some(place) = ALL.find_at(bytes, at) {
             let found = ALL.captures_at(bytes, place.start())?;
             let (rule, secret) = RULES.iter().enumerate().find_map(|(index, rule)| Some((rule, found.get(index + 1)?)))?;
-            let is_secret = (rule.sure)(secret.as_bytes()) && !is_inside_blob(bytes, secret.start());
+            // What was found before will be a placeholder, so it is no part of a blob: else a second look would find more.
+            let is_secret = (rule.sure)(secret.as_bytes()) && !is_inside_blob(&bytes[kept_from..], secret.start() - kept_from);
             // After a doubtful introduction as in `basic eyJ…` another rule may apply; what a prefix began is done with,
             // or `sk-sk-sk-…` would be read again from each of its prefixes.
             at = if is_secret || secret.start() == place.start() { secret.end() } else { secret.start() };
             if is_secret {
+                kept_from = secret.end();
                 return Some(Finding { range: secret.range(), rule: rule.word, identity: Identity::Matched(secret.as_bytes()) });
             }
         }

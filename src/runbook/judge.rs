@@ -138,6 +138,10 @@ fn blind(contrast: &Contrast<'_>, lacking: Vec<Missing>, evaluations: [&Evaluati
     }
     let unknown: BTreeSet<&str> = evaluations.iter().flat_map(|evaluation| &evaluation.unknown).map(String::as_str).collect();
     let unknown = unknown.into_iter().collect::<Vec<_>>().join(", ");
+    if contrast.now.trace.is_none() {
+        // Where relapse held the conversation there is nothing to add an attribute to.
+        return (Standing::Unclear, Some(format!("there is no telemetry that could tell {unknown}")), Vec::new());
+    }
     if add.is_empty() {
         let whole = contrast.base.wire.is_some() && contrast.now.wire.is_some();
         let why = if whole { "not comparable between these two requests" } else { "the telemetry cannot tell, and there is no wire" };
