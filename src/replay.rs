@@ -21,6 +21,7 @@ use crate::runbook::Runbook;
 use crate::verdict::{CaseReport, Doubt, Outcome};
 use acceptance::Acceptance;
 use interrupt::Interrupt;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// What every replay of one run shares.
@@ -156,11 +157,11 @@ async fn run(stage: Stage<'_>, ready: &Ready, assignment: Assignment<'_>) -> Res
             let found = pool.of(assignment.case);
             let mut trials = examiner.trials(target, Source::Given(found.len() as u32), stage.standard);
             let mut spent = Spent::default();
-            for request in &found {
-                acceptance.see(stage, request);
+            for request in found.iter().copied() {
                 let (grades, cost) = stage.graders.grade(&examiner, request).await?;
                 spent += cost;
                 trials.take(request, &grades);
+                acceptance.keep(Cow::Borrowed(request));
             }
             if trials.next().is_some() {
                 trials.stop(Doubt::NoTrace, pool.why_undecided(assignment.case, found.len()));
@@ -172,7 +173,7 @@ async fn run(stage: Stage<'_>, ready: &Ready, assignment: Assignment<'_>) -> Res
         Ready::Application(runner) => application::judge(stage, runner, &examiner, assignment, &mut acceptance).await?,
     };
     let report = cause::explain(stage, assignment, report, acceptance.seen());
-    Ok(Some(acceptance.settle(assignment, report)))
+    Ok(Some(acceptance.settle(stage, assignment, report)?))
 }
 
 fn charge(report: &mut CaseReport, spent: Spent) {
@@ -186,7 +187,7 @@ async fn speak(
     speaker: &conversation::Speaker,
     examiner: &Examiner<'_>,
     assignment: Assignment<'_>,
-    acceptance: &mut Acceptance,
+    acceptance: &mut Acceptance<'_>,
 ) -> Result<CaseReport, Faults> {
     let Assignment { case, target } = assignment;
     let matcher = Matcher { matching: &stage.project.matching, redactor: stage.redactor };
@@ -200,10 +201,10 @@ async fn speak(
         notes.extend(held.notes.into_iter().map(|note| if trial > 1 { format!("trial {trial}, {note}") } else { note }));
         match held.outcome {
             Ok(request) => {
-                acceptance.see(stage, &request);
                 let (grades, cost) = stage.graders.grade(examiner, &request).await?;
                 spent += cost;
                 trials.take(&request, &grades);
+                acceptance.keep(Cow::Owned(request));
             }
             Err((doubt, why)) => {
                 is_complete = false;

@@ -127,27 +127,26 @@ pub fn accept(root: &Root, accepted: &Utf8Path) -> Result<(), Fault> {
     root.remove(&waiting)
 }
 
-/// Puts the pending snapshots of a run where a person will look for them, and takes away those that became right again.
+/// Puts the pending snapshots of a run where a person will look for them.
 ///
 /// # Errors
 /// A disk that does not take them.
 pub fn put_pending(reports: &[CaseReport], destination: Destination<'_>) -> Result<(), Faults> {
     let mut faults = Faults::new();
-    for report in reports {
-        match (&report.snapshot, destination) {
-            (Some(snapshot), _) => {
-                faults.take(destination.write(&pending(Utf8Path::new(&snapshot.path)), snapshot.pending.as_bytes()));
-            }
-            (None, Destination::Tree(root)) if report.verdict == Verdict::Passed => {
-                let stale = pending(&path(&report.id, &report.target));
-                if root.exists(&stale) {
-                    faults.take(root.remove(&stale));
-                }
-            }
-            _ => {}
-        }
+    for snapshot in reports.iter().filter_map(|report| report.snapshot.as_ref()) {
+        faults.take(destination.write(&pending(Utf8Path::new(&snapshot.path)), snapshot.pending.as_bytes()));
     }
     faults.into_result(())
+}
+
+/// Takes a pending snapshot out of the tree: what it shows is not so any more.
+///
+/// # Errors
+/// A file that cannot be removed.
+pub fn drop_pending(destination: Destination<'_>, case: &str, target: &str) -> Result<(), Fault> {
+    let Destination::Tree(root) = destination else { return Ok(()) };
+    let stale = pending(&path(case, target));
+    if root.exists(&stale) { root.remove(&stale) } else { Ok(()) }
 }
 
 /// Accepts the behaviour of every case that has no snapshot yet: then it passes.

@@ -8,17 +8,17 @@ use crate::request::Request;
 use crate::signal::Signals;
 use crate::snapshot::{self, Snapshot};
 use crate::verdict::{CaseReport, Change, Verdict};
+use std::borrow::Cow;
 
 /// What was accepted for one case on one target, if its target keeps snapshots, and what its candidate did.
 #[derive(Debug)]
-pub(super) struct Acceptance {
+pub(super) struct Acceptance<'r> {
     kind: SnapshotKind,
     accepted: Option<Snapshot>,
-    candidate: Option<Snapshot>,
-    seen: Option<Request>,
+    seen: Option<Cow<'r, Request>>,
 }
 
-impl Acceptance {
+impl<'r> Acceptance<'r> {
     /// # Errors
     /// A snapshot that cannot be read: it is never taken for a missing one.
     pub(super) fn load(stage: Stage<'_>, assignment: Assignment<'_>) -> Result<Self, Fault> {
@@ -27,7 +27,7 @@ impl Acceptance {
             SnapshotKind::Off => None,
             _ => Snapshot::load(stage.root, &snapshot::path(&assignment.case.id, &assignment.target.name))?,
         };
-        Ok(Self { kind, accepted, candidate: None, seen: None })
+        Ok(Self { kind, accepted, seen: None })
     }
 
     /// The signals of the accepted run; none when nothing was accepted yet.
@@ -35,29 +35,31 @@ impl Acceptance {
         self.accepted.as_ref().map(|accepted| &accepted.signals)
     }
 
-    /// Looks at a trial; of several, the first one is what a person reviews.
-    pub(super) fn see(&mut self, stage: Stage<'_>, request: &Request) {
-        if self.seen.is_none() {
-            self.seen = Some(request.clone());
-            self.candidate = Snapshot::of(request, self.kind, (&stage.project.matching, stage.redactor));
-        }
+    /// Keeps a trial that was judged; of several, the first one is what a person reviews.
+    pub(super) fn keep(&mut self, request: Cow<'r, Request>) {
+        self.seen.get_or_insert(request);
     }
 
     /// What the first trial did; none when no trial came to anything.
     pub(super) fn seen(&self) -> Option<&Request> {
-        self.seen.as_ref()
+        self.seen.as_deref()
     }
 
-    /// Turns a pass into a change where the behaviour is not the accepted one; all tests must hold for that.
-    pub(super) fn settle(self, assignment: Assignment<'_>, mut report: CaseReport) -> CaseReport {
-        let Some(candidate) = self.candidate.filter(|_| report.verdict == Verdict::Passed) else { return report };
+    /// Turns a pass into a change where the behaviour is not the accepted one; all tests must hold for that. A pending
+    /// snapshot of what became right again is taken away.
+    pub(super) fn settle(self, stage: Stage<'_>, assignment: Assignment<'_>, mut report: CaseReport) -> Result<CaseReport, Fault> {
+        let Some(seen) = self.seen.filter(|_| report.verdict == Verdict::Passed) else { return Ok(report) };
+        let Some(candidate) = Snapshot::of(&seen, self.kind, (&stage.project.matching, stage.redactor)) else { return Ok(report) };
         report.snapshot = snapshot::compare(assignment.case, &assignment.target.name, (self.accepted.as_ref(), &candidate));
-        if let Some(snapshot) = &report.snapshot {
-            let change = if snapshot.accepted.is_some() { Change::Different } else { Change::New };
-            report.verdict = Verdict::Changed(change);
-            report.next = Some(format!("relapse review --accept {}@{}", report.id, report.target));
+        match &report.snapshot {
+            Some(snapshot) => {
+                let change = if snapshot.accepted.is_some() { Change::Different } else { Change::New };
+                report.verdict = Verdict::Changed(change);
+                report.next = Some(format!("relapse review --accept {}@{}", report.id, report.target));
+            }
+            None => snapshot::drop_pending(stage.destination, &report.id, &report.target)?,
         }
-        report
+        Ok(report)
     }
 }
 

@@ -23,6 +23,7 @@ use crate::yaml::Spanned;
 use command::Launcher;
 use observed::Observed;
 use service::Host;
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -80,7 +81,7 @@ pub(super) async fn judge(
     runner: &Runner,
     examiner: &Examiner<'_>,
     assignment: Assignment<'_>,
-    acceptance: &mut Acceptance,
+    acceptance: &mut Acceptance<'_>,
 ) -> Result<CaseReport, Faults> {
     let Assignment { case, target } = assignment;
     let matcher = Matcher { matching: &stage.project.matching, redactor: stage.redactor };
@@ -93,11 +94,11 @@ pub(super) async fn judge(
         live.extend(ran.live);
         match ran.outcome {
             Ok(observed) => {
-                acceptance.see(stage, &observed.request);
                 let (grades, cost) = stage.graders.grade(examiner, &observed.request).await?;
                 spent += cost;
                 trials.take(&observed.request, &grades);
                 notes.extend(observed.notes);
+                acceptance.keep(Cow::Owned(observed.request));
             }
             Err((doubt, why)) => {
                 is_complete = false;
