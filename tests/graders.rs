@@ -249,10 +249,7 @@ fn one_no_is_confirmed_before_it_counts() {
         look first instructions-removed is supported: read the removed lines; replay
                    with the previous prompt, then line by line
         supported  instructions-removed · change.prompt.removed = 1
-        blind      version-changed · nothing tells prompt.hash: add an attribute
-                   named under telemetry.aliases · nothing tells prompt.version: add
-                   gen_ai.prompt.version (or app.prompt.version) on the root span
-        unclear    instructions-added
+        unclear    instructions-added, version-changed
         refuted    variables-unfilled
         prompt     - Be kind. 30 days.
         prompt     + Be kind. Refunds take 30 days, no more.

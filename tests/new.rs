@@ -110,8 +110,6 @@ fn a_pair_of_wires_becomes_a_page_with_nothing_to_tell_them_apart() {
     # cause:                             one line: what was wrong
     ruled_out:                           # refuted by the runbook; compile holds it to that
       - {hypothesis: variables-unfilled, because: "change.prompt.unfilled = 0"}
-    # blind, for want of telemetry:      version-changed: an attribute named under telemetry.aliases
-    # blind, for want of telemetry:      version-changed: gen_ai.prompt.version (or app.prompt.version) on the root span
     tests: []                            # nothing in the recordings tells them apart: say what must hold
     ---
     ## What happened

@@ -88,10 +88,7 @@ fn a_broken_test_is_decided_after_two_trials() {
         look first instructions-removed is supported: read the removed lines; replay
                    with the previous prompt, then line by line
         supported  instructions-removed · change.prompt.removed = 1
-        blind      version-changed · nothing tells prompt.hash: add an attribute
-                   named under telemetry.aliases · nothing tells prompt.version: add
-                   gen_ai.prompt.version (or app.prompt.version) on the root span
-        unclear    instructions-added
+        unclear    instructions-added, version-changed
         refuted    variables-unfilled
         prompt     - Be kind. 30 days.
         prompt     + Be kind. Refunds take 30 days, no more.
@@ -153,10 +150,7 @@ fn evidence_against_a_test_at_its_last_trial_makes_it_suspect() {
         look first instructions-removed is supported: read the removed lines; replay
                    with the previous prompt, then line by line
         supported  instructions-removed · change.prompt.removed = 1
-        blind      version-changed · nothing tells prompt.hash: add an attribute
-                   named under telemetry.aliases · nothing tells prompt.version: add
-                   gen_ai.prompt.version (or app.prompt.version) on the root span
-        unclear    instructions-added
+        unclear    instructions-added, version-changed
         refuted    variables-unfilled
         prompt     - Be kind. 30 days.
         prompt     + Be kind. Refunds take 30 days, no more.
@@ -188,10 +182,7 @@ fn of_several_recorded_trials_every_one_must_hold() {
         look first instructions-removed is supported: read the removed lines; replay
                    with the previous prompt, then line by line
         supported  instructions-removed · change.prompt.removed = 1
-        blind      version-changed · nothing tells prompt.hash: add an attribute
-                   named under telemetry.aliases · nothing tells prompt.version: add
-                   gen_ai.prompt.version (or app.prompt.version) on the root span
-        unclear    instructions-added
+        unclear    instructions-added, version-changed
         refuted    variables-unfilled
         prompt     - Be kind. 30 days.
         prompt     + Be kind. Refunds take 30 days, no more.
