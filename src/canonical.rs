@@ -31,7 +31,8 @@ fn write_json(value: &Value, text: &mut String) {
                 if index > 0 {
                     text.push(',');
                 }
-                let _ = write!(text, "{}:", Value::from(key.as_str()));
+                write_text(key, text);
+                text.push(':');
                 write_json(&map[key], text);
             }
             text.push('}');
@@ -45,9 +46,21 @@ fn write_json(value: &Value, text: &mut String) {
                 let _ = write!(text, "{number}");
             }
         },
+        Value::String(string) => write_text(string, text),
         scalar => {
             let _ = write!(text, "{scalar}");
         }
+    }
+}
+
+/// A JSON string; nearly all need no escape and are copied.
+fn write_text(string: &str, text: &mut String) {
+    if string.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+        text.push('"');
+        text.push_str(string);
+        text.push('"');
+    } else {
+        let _ = write!(text, "{}", Value::from(string));
     }
 }
 

@@ -5,13 +5,14 @@ use crate::fault::Faults;
 use crate::yaml::{Node, Yaml};
 use regex::Regex;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// A passage's id in square brackets, as in `[kb-returns-01]`; links in Markdown are none.
 const PATTERN: &str = r"\[([A-Za-z0-9][A-Za-z0-9_.:/#-]*)\](?:[^(]|$)";
 
 #[derive(Debug)]
 pub(super) struct Citations {
-    pattern: Regex,
+    pattern: Arc<Regex>,
 }
 
 impl Citations {
@@ -29,7 +30,7 @@ impl Citations {
         };
         let pattern = match pattern {
             Some(pattern) => text::regex(pattern.as_text(faults)?, false, (pattern, faults))?,
-            None => Regex::new(PATTERN).expect("the pattern is tested"),
+            None => Arc::new(Regex::new(PATTERN).expect("the pattern is tested")),
         };
         if pattern.captures_len() > 2 {
             faults.push(node.fault("a citation's pattern has at most one group: the id"));

@@ -6,7 +6,7 @@ use crate::limit;
 use crate::yaml::{Node, Yaml};
 use regex::{Regex, RegexBuilder};
 use std::collections::BTreeMap;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// Patterns that stay compiled for the cases to come; each may hold `limit::REGEX_BYTES`.
 const KEPT_PATTERNS: usize = 64;
@@ -21,7 +21,7 @@ pub(super) struct TextCheck {
 #[derive(Debug)]
 struct Pattern {
     text: String,
-    regex: Option<Regex>,
+    regex: Option<Arc<Regex>>,
     ignore_case: bool,
 }
 
@@ -89,17 +89,18 @@ fn pattern(key: &str, text: &str, ignore_case: bool, (node, faults): (&Node, &mu
 /// Compiles a pattern of a person's with relapse's limits.
 ///
 /// A suite writes the same few patterns in many cases, and compiling one costs more than asking a thousand times.
-pub(super) fn regex(text: &str, ignore_case: bool, (node, faults): (&Node, &mut Faults)) -> Option<Regex> {
-    static COMPILED: RwLock<BTreeMap<(String, bool), Regex>> = RwLock::new(BTreeMap::new());
+pub(super) fn regex(text: &str, ignore_case: bool, (node, faults): (&Node, &mut Faults)) -> Option<Arc<Regex>> {
+    static COMPILED: RwLock<BTreeMap<(String, bool), Arc<Regex>>> = RwLock::new(BTreeMap::new());
     let key = (text.to_string(), ignore_case);
     if let Some(regex) = COMPILED.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
-        return Some(regex.clone());
+        return Some(Arc::clone(regex));
     }
     let built = RegexBuilder::new(text).case_insensitive(ignore_case).size_limit(limit::REGEX_BYTES).build();
-    let regex = built.map_err(|error| faults.push(regex_fault(&error).at(node.place.clone()))).ok()?;
+    // A clone of a pattern would begin with an empty cache; a shared one is warm.
+    let regex = Arc::new(built.map_err(|error| faults.push(regex_fault(&error).at(node.place.clone()))).ok()?);
     let mut compiled = COMPILED.write().unwrap_or_else(PoisonError::into_inner);
     if compiled.len() < KEPT_PATTERNS {
-        compiled.insert(key, regex.clone());
+        compiled.insert(key, Arc::clone(&regex));
     }
     Some(regex)
 }
