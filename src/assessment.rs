@@ -5,7 +5,7 @@ mod trials;
 
 pub use trials::{Source, Trials};
 
-use crate::case::{Case, LateSignal, Status, Test};
+use crate::case::{Case, LateSignal, Side, Status, Test};
 use crate::check::{Check, Finding, Needs, Observation};
 use crate::disk::{self, Reference, Root};
 use crate::expression::{Expression, Vocabulary};
@@ -20,7 +20,7 @@ use crate::signal::Signals;
 use crate::verdict::{CaseReport, Change, Doubt, Regression, TestReport, Verdict};
 use crate::yaml::Node;
 use camino::Utf8Path;
-use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 /// A test of a case, ready to be held against candidates.
 #[derive(Debug)]
@@ -34,9 +34,8 @@ enum Question {
 pub struct Examiner<'a> {
     case: &'a Case,
     questions: Vec<(Asked<'a>, Question)>,
-    incident: Signals,
-    healthy: Signals,
-    healthy_fields: Map<String, Value>,
+    /// Empty where there is no healthy evidence.
+    healthy: Cow<'a, Side>,
     accepted: Option<Signals>,
 }
 
@@ -92,15 +91,8 @@ impl<'a> Examiner<'a> {
                 Err(error) => faults.push(Fault::new(error.message).at(place(case, signal.line)).help("run `relapse compile`")),
             }
         }
-        let healthy = case.healthy.as_ref();
-        faults.into_result(Self {
-            case,
-            questions,
-            incident: case.incident.signals(),
-            healthy: healthy.map(crate::case::Side::signals).unwrap_or_default(),
-            healthy_fields: healthy.map(|side| side.fields.clone()).unwrap_or_default(),
-            accepted: None,
-        })
+        let healthy = case.healthy.as_ref().map_or_else(|| Cow::Owned(Side::default()), Cow::Borrowed);
+        faults.into_result(Self { case, questions, healthy, accepted: None })
     }
 
     /// With the signals of the accepted run as `accepted.*`; before the first accept these are `healthy.*`.
@@ -233,11 +225,11 @@ impl<'a> Examiner<'a> {
         let observation = Observation {
             answer: request.answer.as_deref(),
             signals: &request.signals,
-            healthy: &self.healthy,
-            incident: &self.incident,
-            accepted: self.accepted.as_ref().unwrap_or(&self.healthy),
+            healthy: &self.healthy.signals,
+            incident: &self.case.incident.signals,
+            accepted: self.accepted.as_ref().unwrap_or(&self.healthy.signals),
             fields: request.trace.is_some().then_some(&request.fields),
-            healthy_fields: &self.healthy_fields,
+            healthy_fields: &self.healthy.fields,
             tool_uses: request.tool_uses.as_deref(),
             documents: request.documents.as_deref(),
             grades: Some(grades),

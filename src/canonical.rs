@@ -4,6 +4,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 
+const HEXADECIMAL: [u8; 16] = *b"0123456789abcdef";
+
 /// The value as compact JSON with sorted keys, at every depth.
 pub fn json(value: &Value) -> String {
     let mut text = String::new();
@@ -69,7 +71,8 @@ pub fn digest(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(71);
     text.push_str("sha256:");
     for byte in Sha256::digest(bytes) {
-        let _ = write!(text, "{byte:02x}");
+        text.push(char::from(HEXADECIMAL[usize::from(byte >> 4)]));
+        text.push(char::from(HEXADECIMAL[usize::from(byte & 15)]));
     }
     text
 }

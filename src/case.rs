@@ -121,17 +121,10 @@ pub struct ToolResult {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Side {
     /// The known signals; medians over several healthy requests.
-    pub signals: Value,
+    pub signals: Signals,
     /// The values of the fields that a check may compare.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub fields: Map<String, Value>,
-}
-
-impl Side {
-    /// The signals as values.
-    pub fn signals(&self) -> Signals {
-        Signals::from_json(&self.signals)
-    }
 }
 
 /// A field that every candidate must carry.
@@ -388,7 +381,7 @@ mod tests {
             }],
             conditions: json!({}),
             wire: WireFiles::default(),
-            incident: Side { signals: json!({"tokens.input": 12, "cost.usd": 1e-7}), fields: Map::new() },
+            incident: Side { signals: Signals::from_json(&json!({"tokens.input": 12, "cost.usd": 1e-7})), fields: Map::new() },
             healthy: None,
             fields: vec![],
             tests: vec![Test {

@@ -159,7 +159,7 @@ fn side(requests: &[Request], compared: &[String]) -> Side {
         let state = first?.fields.get(name.as_str())?;
         Some((name.clone(), state.value()?.clone()))
     });
-    Side { signals: Signals::median(&signals).known_to_json(), fields: fields.collect() }
+    Side { signals: Signals::median(&signals), fields: fields.collect() }
 }
 
 fn wire_files(postmortem: &Postmortem) -> WireFiles {

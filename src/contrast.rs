@@ -74,16 +74,16 @@ struct Ledger {
 }
 
 impl Ledger {
-    fn number(&mut self, name: &str, number: Option<f64>) {
+    fn number(&mut self, name: &'static str, number: Option<f64>) {
         debug_assert!(change::definition(name).is_some(), "{name}");
         self.measures.set_number(name, number.filter(|number| number.is_finite()).map(crate::request::micro));
     }
 
-    fn count(&mut self, name: &str, count: Option<usize>) {
+    fn count(&mut self, name: &'static str, count: Option<usize>) {
         self.number(name, count.map(|count| count as f64));
     }
 
-    fn flag(&mut self, name: &str, flag: Option<bool>) {
+    fn flag(&mut self, name: &'static str, flag: Option<bool>) {
         debug_assert!(change::definition(name).is_some(), "{name}");
         self.measures.set_flag(name, flag);
     }

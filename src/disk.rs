@@ -173,7 +173,8 @@ impl Root {
             let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
             entries.push(Entry { path: folder.join(name), is_directory });
         }
-        entries.sort();
+        // By name as bytes: comparing paths takes them apart each time, and all have the folder in common.
+        entries.sort_unstable_by(|one: &Entry, other| one.path.as_str().cmp(other.path.as_str()));
         Ok(entries)
     }
 

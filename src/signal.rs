@@ -1,8 +1,11 @@
 //! A signal: a value computed from a trace or the wire, with a unit and a direction.
 
 use crate::redact::Redactor;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::fmt::{self, Formatter};
 
 /// A value in an expression or a report; unknown is a value of its own, never 0 and never false.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -205,9 +208,19 @@ pub fn is_signal(name: &str) -> bool {
     definition(name).is_some() || name.strip_prefix("score.").is_some_and(|score| !score.is_empty())
 }
 
-/// The signals of one request, by name; one that is not here is unknown.
+/// The name of a signal: one of [`ALL`], which costs nothing to hold, or a score's.
+type Name = Cow<'static, str>;
+
+/// The signals of one request, sorted by name; one that is not here is unknown.
+///
+/// A run holds several sets for each case, so that they are kept small.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Signals(BTreeMap<String, Datum>);
+pub struct Signals(Vec<(Name, Datum)>);
+
+/// The name as the definition of the signal holds it.
+fn interned(name: &str) -> Option<Name> {
+    definition(name).map(|definition| Cow::Borrowed(definition.name))
+}
 
 impl Signals {
     /// Nothing is known yet.
@@ -217,53 +230,64 @@ impl Signals {
 
     /// The value of a signal, unknown if nothing says.
     pub fn read(&self, name: &str) -> &Datum {
-        self.0.get(name).unwrap_or(&Datum::Unknown)
+        self.place(name).map_or(&Datum::Unknown, |place| &self.0[place].1)
     }
 
     /// Sets a signal; an unknown value takes it out.
-    pub fn set(&mut self, name: &str, datum: Datum) {
-        if datum.is_unknown() {
-            self.0.remove(name);
-        } else {
-            self.0.insert(name.to_string(), datum);
+    pub fn set(&mut self, name: impl Into<Cow<'static, str>>, datum: Datum) {
+        let name = name.into();
+        match (self.place(&name), datum) {
+            (Ok(place), Datum::Unknown) => drop(self.0.remove(place)),
+            (Err(_), Datum::Unknown) => {}
+            (Ok(place), datum) => self.0[place].1 = datum,
+            (Err(place), datum) => self.0.insert(place, (name, datum)),
         }
     }
 
+    /// Where a signal is, else where it would be.
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(known, _)| known.as_ref().cmp(name))
+    }
+
     /// Sets a number; none takes it out.
-    pub fn set_number(&mut self, name: &str, number: Option<f64>) {
+    pub fn set_number(&mut self, name: impl Into<Cow<'static, str>>, number: Option<f64>) {
         self.set(name, number.map_or(Datum::Unknown, Datum::Number));
     }
 
     /// Sets a yes or no; none takes it out.
-    pub fn set_flag(&mut self, name: &str, flag: Option<bool>) {
+    pub fn set_flag(&mut self, name: impl Into<Cow<'static, str>>, flag: Option<bool>) {
         self.set(name, flag.map_or(Datum::Unknown, Datum::Flag));
     }
 
     /// The signals that are known, by name.
     pub fn known(&self) -> impl Iterator<Item = (&str, &Datum)> {
-        self.0.iter().map(|(name, datum)| (name.as_str(), datum))
+        self.0.iter().map(|(name, datum)| (name.as_ref(), datum))
+    }
+
+    /// The known signals in the order in which reports show them: those of [`ALL`], then the scores.
+    fn in_order(&self) -> impl Iterator<Item = (&str, &Datum)> {
+        let fixed = ALL.iter().map(|definition| (definition.name, self.read(definition.name)));
+        let scores = self.known().filter(|(name, _)| definition(name).is_none());
+        fixed.filter(|(_, datum)| !datum.is_unknown()).chain(scores)
     }
 
     /// All signals with a fixed name in their order, then the scores; unknown ones are `null`.
     pub fn to_json(&self) -> serde_json::Value {
         let fixed = ALL.iter().map(|definition| (definition.name.to_string(), self.read(definition.name).to_json()));
-        let scores = self.0.iter().filter(|(name, _)| definition(name).is_none()).map(|(name, datum)| (name.clone(), datum.to_json()));
-        serde_json::Value::Object(fixed.chain(scores).collect())
+        let scores = self.known().filter(|(name, _)| definition(name).is_none());
+        serde_json::Value::Object(fixed.chain(scores.map(|(name, datum)| (name.to_string(), datum.to_json()))).collect())
     }
 
     /// Only the known signals, in the order of [`Signals::to_json`].
     pub fn known_to_json(&self) -> serde_json::Value {
-        match self.to_json() {
-            serde_json::Value::Object(map) => serde_json::Value::Object(map.into_iter().filter(|(_, value)| !value.is_null()).collect()),
-            other => other,
-        }
+        self.in_order().map(|(name, datum)| (name.to_string(), datum.to_json())).collect()
     }
 
     /// Reads what [`Signals::known_to_json`] wrote.
     pub fn from_json(value: &serde_json::Value) -> Self {
         let mut signals = Self::new();
         for (name, value) in value.as_object().into_iter().flatten() {
-            signals.set(name, Datum::from_json(value));
+            signals.set(interned(name).unwrap_or_else(|| Cow::Owned(name.clone())), Datum::from_json(value));
         }
         signals
     }
@@ -273,12 +297,68 @@ impl Signals {
     /// Only known values count; with an even number of them the mean of the middle two.
     pub fn median(all: &[Self]) -> Self {
         let mut median = Self::new();
-        let names: std::collections::BTreeSet<&String> = all.iter().flat_map(|signals| signals.0.keys()).collect();
+        let names: BTreeSet<&Name> = all.iter().flat_map(|signals| signals.0.iter().map(|(name, _)| name)).collect();
         for name in names {
-            let values: Vec<&Datum> = all.iter().filter_map(|signals| signals.0.get(name)).collect();
-            median.set(name, median_of(&values));
+            let values: Vec<&Datum> = all.iter().map(|signals| signals.read(name)).filter(|datum| !datum.is_unknown()).collect();
+            median.set(name.clone(), median_of(&values));
         }
         median
+    }
+}
+
+/// The known signals as a map.
+impl Serialize for Signals {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.in_order())
+    }
+}
+
+impl<'de> Deserialize<'de> for Signals {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Reader)
+    }
+}
+
+/// Reads a map of signals without building another map first.
+struct Reader;
+
+impl<'de> Visitor<'de> for Reader {
+    type Value = Signals;
+
+    fn expecting(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a map of signals")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Signals, A::Error> {
+        let mut signals = Signals(Vec::with_capacity(ALL.len()));
+        while let Some((Key(name), datum)) = map.next_entry()? {
+            signals.set(name, datum);
+        }
+        signals.0.shrink_to_fit();
+        Ok(signals)
+    }
+}
+
+/// The name of a signal, as a key of a map.
+struct Key(Name);
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(KeyReader)
+    }
+}
+
+struct KeyReader;
+
+impl Visitor<'_> for KeyReader {
+    type Value = Key;
+
+    fn expecting(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the name of a signal")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Key, E> {
+        Ok(Key(interned(name).unwrap_or_else(|| Cow::Owned(name.to_string()))))
     }
 }
 
@@ -305,10 +385,10 @@ fn median_of(values: &[&Datum]) -> Datum {
 mod tests {
     use super::*;
 
-    fn signals(pairs: &[(&str, Datum)]) -> Signals {
+    fn signals(pairs: &[(&'static str, Datum)]) -> Signals {
         let mut signals = Signals::new();
         for (name, datum) in pairs {
-            signals.set(name, datum.clone());
+            signals.set(*name, datum.clone());
         }
         signals
     }

@@ -29,7 +29,7 @@ pub(super) fn measure(base: &Side<'_>, now: &Side<'_>, ledger: &mut Ledger) {
     finishes(base, now, ledger);
 }
 
-fn models(name: &str, (base, now): (BTreeSet<String>, BTreeSet<String>), ledger: &mut Ledger) {
+fn models(name: &'static str, (base, now): (BTreeSet<String>, BTreeSet<String>), ledger: &mut Ledger) {
     if base.is_empty() || now.is_empty() {
         return;
     }

@@ -78,7 +78,7 @@ fn is_truncation(reason: &str) -> Option<bool> {
 
 fn measure_quality(trace: &Trace, signals: &mut Signals) {
     for (name, score) in &trace.scores {
-        signals.set_number(&format!("score.{name}"), Some(*score));
+        signals.set_number(format!("score.{name}"), Some(*score));
     }
     signals.set_flag("feedback.complaint", trace.complaint);
     if let Some(review) = trace.review.as_deref().filter(|word| crate::signal::REVIEWS.contains(word)) {

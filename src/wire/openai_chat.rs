@@ -98,12 +98,13 @@ fn identity(json: &Value) -> Answer {
 }
 
 fn usage(json: &Value) -> Usage {
-    let number = |pointer: &str| json.pointer(pointer).and_then(Value::as_u64);
+    let Some(usage) = json.get("usage") else { return Usage::default() };
+    let number = |from: Option<&Value>, key: &str| from?.get(key)?.as_u64();
     Usage {
-        input: number("/usage/prompt_tokens"),
-        output: number("/usage/completion_tokens"),
-        cached: number("/usage/prompt_tokens_details/cached_tokens"),
-        reasoning: number("/usage/completion_tokens_details/reasoning_tokens"),
+        input: number(Some(usage), "prompt_tokens"),
+        output: number(Some(usage), "completion_tokens"),
+        cached: number(usage.get("prompt_tokens_details"), "cached_tokens"),
+        reasoning: number(usage.get("completion_tokens_details"), "reasoning_tokens"),
     }
 }
 

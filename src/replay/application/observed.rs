@@ -128,7 +128,7 @@ fn unanswered(misses: &[Missed]) -> String {
 
 /// Whether the incident or a healthy request spoke to a model, as nearly every case does.
 fn expects_requests(case: &Case) -> bool {
-    let calls = |side: &Side| side.signals().read("calls.model").number();
+    let calls = |side: &Side| side.signals.read("calls.model").number();
     let known: Vec<f64> = [Some(&case.incident), case.healthy.as_ref()].into_iter().flatten().filter_map(calls).collect();
     known.is_empty() || known.iter().any(|calls| *calls > 0.0)
 }
