@@ -18,7 +18,7 @@ use crate::fault::{Fault, Faults, Place};
 use crate::field;
 use crate::judgement::{Judgements, Panel};
 use crate::limit;
-use crate::mapping::Mapping;
+use crate::mapping::{self, Mapping};
 use crate::postmortem::{self, Postmortem};
 use crate::project::Project;
 use crate::redact::Redactor;
@@ -254,7 +254,7 @@ impl Read {
                 evidence.insert(below(postmortem, file), canonical::digest(&bytes));
             }
         }
-        Compiled { mapping: Mapping::version(), postmortem: postmortem_digest(&text), telemetry: telemetry_digest(project), evidence }
+        Compiled { mapping: mapping::VERSION, postmortem: postmortem_digest(&text), telemetry: telemetry_digest(project), evidence }
     }
 }
 

@@ -8,6 +8,7 @@ pub use destination::Destination;
 use crate::fault::{Fault, Place};
 use beneath::Opened;
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
+use std::cmp::Ordering;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 
@@ -328,17 +329,41 @@ fn require_file(file: &File, path: &Utf8Path) -> Result<Metadata, Fault> {
 
 fn read(file: File, path: &Utf8Path, cap: u64) -> Result<Vec<u8>, Fault> {
     let metadata = require_file(&file, path)?;
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(cap)).unwrap_or(0));
-    let count =
-        if metadata.len() > cap { metadata.len() } else { fill(file, &mut bytes, cap).map_err(|error| unreadable(path, &error))? };
-    if count > cap {
-        return Err(Fault::new(format!("{} holds {count} bytes; at most {cap} are read", shown(path))));
+    let refused = |count: u64| Err(Fault::new(format!("{} holds {count} bytes; at most {cap} are read", shown(path))));
+    if metadata.len() > cap {
+        return refused(metadata.len());
     }
+    let bytes = fill(file, metadata.len(), cap).map_err(|error| unreadable(path, &error))?;
+    if bytes.len() as u64 > cap { refused(bytes.len() as u64) } else { Ok(bytes) }
+}
+
+/// All bytes of a file that held `length` of them, but no more than one above the cap.
+///
+/// Nearly always one call of the kernel: it is asked for one byte more than there are, and gives less only at the end.
+fn fill(mut file: File, length: u64, cap: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX).saturating_add(1)];
+    let mut filled = 0;
+    loop {
+        match file.read(&mut bytes[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        }
+        match (filled as u64).cmp(&length) {
+            Ordering::Less => {}
+            Ordering::Equal => break,
+            Ordering::Greater => return rest(file, bytes, cap),
+        }
+    }
+    bytes.truncate(filled);
     Ok(bytes)
 }
 
-fn fill(file: File, bytes: &mut Vec<u8>, cap: u64) -> io::Result<u64> {
-    Ok(file.take(cap.saturating_add(1)).read_to_end(bytes)? as u64)
+/// What a file has grown by since it was asked how long it is.
+fn rest(file: File, mut bytes: Vec<u8>, cap: u64) -> io::Result<Vec<u8>> {
+    file.take(cap.saturating_add(1).saturating_sub(bytes.len() as u64)).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn kind(metadata: &Metadata) -> &'static str {

@@ -7,7 +7,7 @@ use foldhash::fast::FixedState;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 /// What a span is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -197,7 +197,7 @@ static KINDS: LazyLock<ByKey<Vec<usize>>> = LazyLock::new(|| {
     places
 });
 
-static BUILT_IN: LazyLock<Mapping> = LazyLock::new(|| Mapping::of(&FILE, &BTreeMap::new()));
+static BUILT_IN: Mapping = Mapping { own: BTreeMap::new(), table: OnceLock::new() };
 
 /// A table looked up for every attribute of every span; its own keys are ours, so nobody can make them collide.
 type ByKey<T> = HashMap<Arc<str>, T, FixedState>;
@@ -212,9 +212,19 @@ struct Entry {
     shown: Arc<str>,
 }
 
-/// The table, with its aliases indexed by key.
+/// The version of the embedded table, which a compiled case records.
+pub const VERSION: u32 = 1;
+
+/// The embedded table with a project's own aliases; it is read when the first span asks, which a run of prompts never does.
 #[derive(Debug)]
 pub struct Mapping {
+    own: BTreeMap<String, Vec<String>>,
+    table: OnceLock<Table>,
+}
+
+/// The aliases, indexed by key.
+#[derive(Debug)]
+struct Table {
     by_key: ByKey<Vec<Entry>>,
     fields: BTreeMap<&'static str, Arc<[Arc<str>]>>,
 }
@@ -223,11 +233,6 @@ impl Mapping {
     /// The table that is embedded in the binary.
     pub fn built_in() -> &'static Self {
         &BUILT_IN
-    }
-
-    /// The version of the embedded table, which a compiled case records.
-    pub fn version() -> u32 {
-        FILE.version
     }
 
     /// The embedded table with a project's own aliases before the built-in ones.
@@ -241,42 +246,32 @@ impl Mapping {
                 return Err(Fault::new(format!("unknown field `{name}` under telemetry.aliases")).help(crate::fault::suggest(name, known)));
             }
         }
-        Ok(Self::of(&FILE, aliases))
+        Ok(Self { own: aliases.clone(), table: OnceLock::new() })
     }
 
-    fn of(file: &'static File, aliases: &BTreeMap<String, Vec<String>>) -> Self {
-        let mut mapping = Self { by_key: ByKey::default(), fields: BTreeMap::new() };
-        for (field, list) in file.fields.iter().chain(&file.facts) {
-            let own = aliases.get(field).into_iter().flatten().map(|key| own_alias(key, list));
-            let all: Vec<Alias> = own.chain(list.iter().cloned()).collect();
-            mapping.fields.insert(field, all.iter().map(shown_key).collect());
-            for (rank, alias) in all.into_iter().enumerate() {
-                let key = Arc::from(alias.key.as_str());
-                mapping.by_key.entry(key).or_default().push(Entry { field, rank, shown: shown_key(&alias), alias });
-            }
-        }
-        mapping
+    fn table(&self) -> &Table {
+        self.table.get_or_init(|| Table::of(&FILE, &self.own))
     }
 
     /// The keys under which a field is looked for, most likely first.
     pub fn keys(&self, field: &str) -> Arc<[Arc<str>]> {
-        self.fields.get(field).cloned().unwrap_or_default()
+        self.table().fields.get(field).cloned().unwrap_or_default()
     }
 
     /// Everything that a span carries, the first alias of each field winning.
     pub fn findings(&self, span: &Span, kind: Kind, convention: Option<&str>) -> Findings {
-        let about = About { span, kind, convention };
+        let (table, about) = (self.table(), About { span, kind, convention });
         let mut findings = Findings::default();
         for (key, value) in &span.attributes {
-            self.take(&mut findings, &about, From::Span, key, &mut Reading::of(value));
+            table.take(&mut findings, &about, From::Span, key, &mut Reading::of(value));
         }
         for (key, value) in span.resource.iter() {
-            self.take(&mut findings, &about, From::Resource, key, &mut Reading::of(value));
+            table.take(&mut findings, &about, From::Resource, key, &mut Reading::of(value));
         }
         for event in &span.events {
-            self.take(&mut findings, &about, From::Span, &event.name, &mut Reading::event(event.time_ns));
+            table.take(&mut findings, &about, From::Span, &event.name, &mut Reading::event(event.time_ns));
             for (key, value) in &event.attributes {
-                self.take(&mut findings, &about, From::EventAttribute, key, &mut Reading::of(value));
+                table.take(&mut findings, &about, From::EventAttribute, key, &mut Reading::of(value));
             }
         }
         findings
@@ -288,7 +283,7 @@ impl Mapping {
         let mut best: Option<(usize, Value)> = None;
         for (key, value) in &span.attributes {
             let mut reading = Reading::of(value);
-            let entries = self.by_key.get(key.as_str()).into_iter().flatten();
+            let entries = self.table().by_key.get(key.as_str()).into_iter().flatten();
             for Entry { rank, alias, .. } in entries.filter(|entry| entry.field == field) {
                 let fits = alias.from == From::Span && about.fits(alias) && best.as_ref().is_none_or(|(held, _)| rank < held);
                 if fits && let Some(value) = reading.decode(alias, span) {
@@ -297,6 +292,23 @@ impl Mapping {
             }
         }
         best.and_then(|(_, value)| value.as_str().map(str::to_string))
+    }
+}
+
+impl Table {
+    fn of(file: &'static File, aliases: &BTreeMap<String, Vec<String>>) -> Self {
+        debug_assert_eq!(file.version, VERSION, "mapping.yaml");
+        let mut table = Self { by_key: ByKey::default(), fields: BTreeMap::new() };
+        for (field, list) in file.fields.iter().chain(&file.facts) {
+            let own = aliases.get(field).into_iter().flatten().map(|key| own_alias(key, list));
+            let all: Vec<Alias> = own.chain(list.iter().cloned()).collect();
+            table.fields.insert(field, all.iter().map(shown_key).collect());
+            for (rank, alias) in all.into_iter().enumerate() {
+                let key = Arc::from(alias.key.as_str());
+                table.by_key.entry(key).or_default().push(Entry { field, rank, shown: shown_key(&alias), alias });
+            }
+        }
+        table
     }
 
     fn take(&self, findings: &mut Findings, about: &About<'_>, from: From, key: &str, reading: &mut Reading<'_>) {

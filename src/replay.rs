@@ -17,7 +17,7 @@ use crate::grading::Graders;
 use crate::project::{Project, Target, TargetKind};
 use crate::recording::{Answers, Header, Matcher, Mode};
 use crate::redact::Redactor;
-use crate::runbook::Runbook;
+use crate::runbook;
 use crate::verdict::{CaseReport, Doubt, Outcome};
 use acceptance::Acceptance;
 use interrupt::Interrupt;
@@ -38,7 +38,7 @@ pub struct Stage<'a> {
     /// Who grades answers that no rule can decide.
     pub graders: &'a Graders<'a>,
     /// What says where to look first when a case fails.
-    pub runbook: &'a Runbook,
+    pub runbook: &'a runbook::Loaded,
     /// Where answers come from.
     pub mode: Mode,
     /// Who asks providers; none in a replay, which opens no socket.
@@ -170,7 +170,8 @@ async fn run(stage: Stage<'_>, ready: &Ready, assignment: Assignment<'_>) -> Res
             charge(&mut report, spent);
             report
         }
-        Ready::Application(runner) => application::judge(stage, runner, &examiner, assignment, &mut acceptance).await?,
+        // On the heap, because every conversation would have to make room for the longest kind.
+        Ready::Application(runner) => Box::pin(application::judge(stage, runner, &examiner, assignment, &mut acceptance)).await?,
     };
     let report = cause::explain(stage, assignment, report, acceptance.seen());
     Ok(Some(acceptance.settle(stage, assignment, report)?))

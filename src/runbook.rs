@@ -17,6 +17,8 @@ use crate::limit;
 use crate::request::Request;
 use crate::yaml::{self, Spanned};
 use camino::Utf8Path;
+use std::ops::Deref;
+use std::sync::LazyLock;
 
 /// The file in a repository that replaces the built-in runbook.
 pub const FILE: &str = "runbook.yaml";
@@ -117,25 +119,42 @@ pub struct Doctrine {
     pub blame_model: Blame,
 }
 
+/// The runbook of a repository.
+#[derive(Debug)]
+pub enum Loaded {
+    /// Its own.
+    Own(Box<Runbook>),
+    /// The built-in one, which is read when something failed and asks.
+    BuiltIn,
+}
+
+impl Deref for Loaded {
+    type Target = Runbook;
+
+    fn deref(&self) -> &Runbook {
+        match self {
+            Self::Own(runbook) => runbook,
+            Self::BuiltIn => &PARSED,
+        }
+    }
+}
+
+static PARSED: LazyLock<Runbook> = LazyLock::new(|| {
+    let file = Utf8Path::new("src/runbook/runbook.yaml");
+    Runbook::parse(file, BUILT_IN).expect("the built-in runbook is read by a test")
+});
+
 impl Runbook {
     /// The repository's own runbook, else the built-in one.
     ///
     /// # Errors
     /// Everything that is wrong with the repository's, with file, line and column.
-    pub fn load(root: &Root) -> Result<Self, Faults> {
+    pub fn load(root: &Root) -> Result<Loaded, Faults> {
         let file = Utf8Path::new(FILE);
         if !root.exists(file) {
-            return Self::built_in();
+            return Ok(Loaded::BuiltIn);
         }
-        Self::parse(file, &root.read_text(file, limit::YAML_BYTES)?)
-    }
-
-    /// The built-in runbook.
-    ///
-    /// # Errors
-    /// None; a test reads it.
-    pub fn built_in() -> Result<Self, Faults> {
-        Self::parse(Utf8Path::new("src/runbook/runbook.yaml"), BUILT_IN)
+        Ok(Loaded::Own(Box::new(Self::parse(file, &root.read_text(file, limit::YAML_BYTES)?)?)))
     }
 
     /// Reads a runbook; all mistakes in one go.

@@ -6,7 +6,9 @@ use crate::disk::Root;
 use crate::fault::{Fault, Faults, suggest};
 use crate::gate::Gate;
 use crate::limit;
+use crate::mapping;
 use camino::{Utf8Path, Utf8PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Every case, by id.
 #[derive(Debug, Default)]
@@ -111,8 +113,8 @@ fn load(root: &Root, id: &str, telemetry: Option<&str>) -> Result<Option<Case>, 
 
 /// Why a case is not what its postmortem says today; none when it is.
 fn staleness(root: &Root, compiled: &Compiled, (id, page): (&str, &str), telemetry: Option<&str>) -> Result<Option<String>, Fault> {
-    if compiled.mapping != crate::mapping::Mapping::version() {
-        return Ok(Some(format!("compiled with mapping {}, this is {}", compiled.mapping, crate::mapping::Mapping::version())));
+    if compiled.mapping != mapping::VERSION {
+        return Ok(Some(format!("compiled with mapping {}, this is {}", compiled.mapping, mapping::VERSION)));
     }
     if compiled.telemetry.as_deref() != telemetry {
         return Ok(Some("the telemetry section of relapse.yaml changed".into()));
@@ -134,12 +136,24 @@ fn staleness(root: &Root, compiled: &Compiled, (id, page): (&str, &str), telemet
 /// Applies a function to each item, on all cores, and keeps the order.
 pub fn each_on_all_cores<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let chunk = items.len().div_ceil(cores).max(1);
     if items.len() < 2 * cores {
         return items.iter().map(work).collect();
     }
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = items.chunks(chunk).map(|part| scope.spawn(|| part.iter().map(&work).collect::<Vec<R>>())).collect();
+    // Each core takes the next few, because some items are long and some cores are busy.
+    let few = items.len().div_ceil(8 * cores);
+    let next = AtomicUsize::new(0);
+    let take = || {
+        let mut done = Vec::new();
+        loop {
+            let place = next.fetch_add(1, Ordering::Relaxed);
+            let Some(part) = items.chunks(few).nth(place) else { return done };
+            done.push((place, part.iter().map(&work).collect::<Vec<R>>()));
+        }
+    };
+    let mut parts: Vec<(usize, Vec<R>)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(take)).collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
-    })
+    });
+    parts.sort_unstable_by_key(|(place, _)| *place);
+    parts.into_iter().flat_map(|(_, part)| part).collect()
 }

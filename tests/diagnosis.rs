@@ -5,7 +5,7 @@ use relapse::diagnosis::{Diagnosis, Standing};
 use relapse::evidence::Evidence;
 use relapse::mapping::Mapping;
 use relapse::request::Request;
-use relapse::runbook::Runbook;
+use relapse::runbook::{Loaded, Runbook};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
@@ -104,7 +104,7 @@ fn diagnose(runbook: &Runbook, (healthy, incident): (&Path, &Path), with_wire: b
 
 #[test]
 fn our_own_postmortems_are_diagnosed_as_their_authors_classed_them() {
-    let runbook = Runbook::built_in().expect("sound");
+    let runbook = Loaded::BuiltIn;
     let mut seen = 0;
     for entry in fs::read_dir("postmortems").expect("there").flatten() {
         let page = entry.path();
@@ -125,7 +125,7 @@ fn our_own_postmortems_are_diagnosed_as_their_authors_classed_them() {
 #[test]
 #[expect(clippy::print_stdout, reason = "the table is the point")]
 fn captured_pairs_are_diagnosed_rightly_with_the_wire_and_never_wrongly_without() {
-    let runbook = Runbook::built_in().expect("sound");
+    let runbook = Loaded::BuiltIn;
     let further = std::env::var_os("RELAPSE_CAPTURES").map(PathBuf::from);
     let folder = further.unwrap_or_else(|| PathBuf::from("tests/captures"));
     let mut table = String::new();

@@ -17,7 +17,7 @@ use crate::redact::Redactor;
 use crate::replay::{self, Assignment, Stage};
 use crate::report::diagnosis;
 use crate::request::Request;
-use crate::runbook::Runbook;
+use crate::runbook::{self, Runbook};
 use crate::suite::Suite;
 use crate::verdict::Outcome;
 use camino::Utf8PathBuf;
@@ -82,7 +82,7 @@ pub(super) fn diagnose(root: Option<&Root>, args: &Args, terminal: Terminal) -> 
 fn of_files(root: Option<&Root>, args: &Args) -> Result<Diagnosis, Faults> {
     let (runbook, mapping) = match root {
         Some(root) => (Runbook::load(root)?, compile::mapping(&Project::load(root)?)?),
-        None => (Runbook::built_in()?, Mapping::with_aliases(&std::collections::BTreeMap::new())?),
+        None => (runbook::Loaded::BuiltIn, Mapping::with_aliases(&std::collections::BTreeMap::new())?),
     };
     let base = read(&args.base, &args.base_wire, &mapping)?;
     let now = read(&args.now, &args.now_wire, &mapping)?;

@@ -56,7 +56,8 @@ pub(super) fn new(root: &Root, args: &Args, terminal: Terminal) -> Result<Outcom
         return Err(Fault::new(format!("{page} exists")).help("choose another name with --id").into());
     }
     let sources = read(args)?;
-    let draft = Draft::new(&args.title, args.class.as_deref(), &sources, (&mapping, &Runbook::load(root)?))?;
+    let runbook = Runbook::load(root)?;
+    let draft = Draft::new(&args.title, args.class.as_deref(), &sources, (&mapping, &runbook))?;
     for (name, text) in sources.files() {
         root.write_atomic(&Utf8PathBuf::from(format!("postmortems/{id}/{name}")), text.as_bytes())?;
     }

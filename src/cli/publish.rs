@@ -79,7 +79,10 @@ pub(super) fn publish(
     if !faults.is_empty() {
         terminal.faults(&faults, Some(root));
     }
-    summary.outcome
+    let outcome = summary.outcome;
+    // The process ends with the run, and takes all of it back at once.
+    std::mem::forget(summary);
+    outcome
 }
 
 fn append(summary: &Summary) -> Result<(), Fault> {

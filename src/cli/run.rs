@@ -20,6 +20,7 @@ use crate::snapshot;
 use crate::suite::Suite;
 use crate::verdict::{Outcome, Summary};
 use std::collections::BTreeMap;
+use std::mem::ManuallyDrop;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Replay cases on targets and fail on a regression or missing telemetry
@@ -74,7 +75,8 @@ pub(super) fn run(root: &Root, args: &Args, terminal: Terminal) -> Result<Outcom
     let requests = args.publish.requests()?;
     let project = Project::load(root)?;
     let mapping = compile::mapping(&project)?;
-    let suite = Suite::load(root, compile::telemetry_digest(&project).as_deref())?;
+    // The process ends with the run: taking thousands of cases apart piece by piece would only make it end later.
+    let suite = ManuallyDrop::new(Suite::load(root, compile::telemetry_digest(&project).as_deref())?);
     let Selection { assignments, part, is_unaffected, notes } = args.wanted.select(root, &suite, &project)?;
     let redactor = redactor(&project, args.mode)?;
     let client = client(&project, args)?;

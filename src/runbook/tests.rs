@@ -2,9 +2,13 @@
 
 use super::*;
 
+fn built_in() -> Runbook {
+    Runbook::parse(Utf8Path::new("src/runbook/runbook.yaml"), BUILT_IN).unwrap_or_else(|faults| panic!("{faults:#?}"))
+}
+
 #[test]
 fn the_built_in_runbook_is_sound_and_knows_the_ten_classes() {
-    let runbook = Runbook::built_in().unwrap_or_else(|faults| panic!("{faults:#?}"));
+    let runbook = built_in();
     let mut names: Vec<&str> = runbook.class_names().collect();
     names.sort_unstable();
     let expected = [
@@ -24,7 +28,7 @@ fn the_built_in_runbook_is_sound_and_knows_the_ten_classes() {
 
 #[test]
 fn whoever_blames_the_model_comes_last() {
-    for class in Runbook::built_in().unwrap().classes {
+    for class in built_in().classes {
         let first = class.hypotheses.iter().position(|hypothesis| hypothesis.blames_model);
         assert!(first.is_none_or(|first| first + 1 == class.hypotheses.len()), "{}", class.name.value);
     }

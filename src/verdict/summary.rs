@@ -156,9 +156,7 @@ impl Summary {
     /// Reports wrap and escape text, which would hide a secret from a redactor that came later.
     #[must_use]
     pub fn redacted(mut self, redactor: &Redactor) -> Self {
-        for case in &mut self.cases {
-            case.redact(redactor);
-        }
+        redact_cases(&mut self.cases, redactor);
         redact_all(&mut self.notes, redactor);
         for story in self.stories.values_mut() {
             let waterfalls = [&mut story.incident].into_iter().chain(&mut story.healthy);
@@ -168,6 +166,20 @@ impl Summary {
         self
     }
 }
+
+/// Takes secrets out of the reports, on all cores.
+fn redact_cases(cases: &mut [CaseReport], redactor: &Redactor) {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = cases.len().div_ceil(cores).max(MANY);
+    std::thread::scope(|scope| {
+        for part in cases.chunks_mut(share) {
+            scope.spawn(|| part.iter_mut().for_each(|case| case.redact(redactor)));
+        }
+    });
+}
+
+/// Reports that are worth a thread.
+const MANY: usize = 100;
 
 /// What a case by itself would make of a run; none when it does not count.
 fn outcome_of(standing: Standing) -> Option<Outcome> {
