@@ -192,13 +192,29 @@ fn repeated(root: &Root, case: &Case, named: &Reference, wires: &mut BTreeMap<St
     if !wires.contains_key(&named.file) {
         wires.insert(named.file.clone(), wire::read(&root.read_text(&path, limit::TRACE_BYTES)?, path.as_str())?);
     }
-    let found = wires.get(&named.file).and_then(|exchanges| exchanges.get(named.number.checked_sub(1)?));
-    found.cloned().ok_or_else(|| {
+    let found = wires.get(&named.file).and_then(|exchanges| {
+        let (before, later) = exchanges.split_at_checked(named.number)?;
+        Some(as_seen(before.last()?, later))
+    });
+    found.ok_or_else(|| {
         Fault::new(format!("exchange {} is not there, and a condition repeats it", named.number))
             .in_file(path)
             .help("run `relapse compile`")
             .into()
     })
+}
+
+/// An exchange as its client saw it. A server may have begun an answer that its client never saw begin: an SDK tries again
+/// only what had no head, and counts its retries.
+fn as_seen(exchange: &Exchange, later: &[Exchange]) -> Exchange {
+    let left_at_once = |response: &Response| {
+        let nothing = matches!(&response.payload, Payload::Events(events) if events.is_empty()) || response.payload == Payload::Empty;
+        response.end == End::ClientGone && nothing
+    };
+    let next = later.iter().find(|later| later.request.body == exchange.request.body);
+    let was_retried = next.and_then(Attempt::of).and_then(|attempt| attempt.retry_header).is_some_and(|count| count > 0);
+    let response = exchange.response.clone().filter(|response| !(was_retried && left_at_once(response)));
+    Exchange { response, ..exchange.clone() }
 }
 
 impl WrittenModel {
@@ -282,6 +298,21 @@ mod tests {
         assert!(matches!(on(Value::Null), Effect::Repeat(_)));
         let same = Effect::Repeat(Box::new(exchange("/v1/messages", json!({"status": 200, "sse": [], "end": "reset"}))));
         assert_eq!(*same.on(&asked), same);
+    }
+
+    #[test]
+    fn a_head_that_the_client_did_not_see_is_not_repeated() {
+        let asked = |count: &str, response: Value| {
+            let request =
+                json!({"method": "POST", "path": "/v1/messages", "headers": {"x-stainless-retry-count": count}, "body": {"stream": true}});
+            wire::read_line(&json!({"ms": 2500.0, "request": request, "response": response}).to_string()).unwrap()
+        };
+        let left = asked("0", json!({"status": 200, "sse": [], "end": "client_gone"}));
+        assert_eq!(as_seen(&left, &[asked("1", Value::Null)]).response, None);
+        assert_eq!(as_seen(&left, &[asked("0", Value::Null)]), left);
+        assert_eq!(as_seen(&left, &[]), left);
+        let begun = asked("0", json!({"status": 200, "sse": [{"t_ms": 1.0, "data": "{}"}], "end": "client_gone"}));
+        assert_eq!(as_seen(&begun, &[asked("1", Value::Null)]), begun);
     }
 
     #[test]

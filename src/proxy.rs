@@ -18,6 +18,7 @@ mod serve;
 use crate::condition::Conditions;
 use crate::egress::{Address, Egress};
 use crate::fault::{Fault, Faults};
+use crate::request::Clock;
 use crate::token;
 use crate::wire::Exchange;
 use address::{Entrance, Entrances, Hall};
@@ -59,6 +60,8 @@ pub struct Witness {
     pub exchanges: Vec<Exchange>,
     /// What servers answered live, whole, whatever the application saw of it; it may be recorded.
     pub live: Vec<Exchange>,
+    /// What the times of the exchanges were taken from: answers that are played are not waited for.
+    pub clock: Clock,
     /// Requests that nothing answers.
     pub misses: Vec<Missed>,
     /// Requests that went live and got no whole answer.

@@ -44,6 +44,17 @@ pub struct ToolUse {
     pub from_wire: bool,
 }
 
+/// What the times of a wire were taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Clock {
+    /// The time that passed.
+    #[default]
+    Real,
+    /// An earlier session or a condition: answers were played, and not waited for. What a real clock says is then no
+    /// contradiction.
+    Virtual,
+}
+
 /// What one user's question did.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
@@ -53,6 +64,8 @@ pub struct Request {
     pub wire: Option<Summary>,
     /// The exchanges of this request.
     pub exchanges: Vec<Exchange>,
+    /// What the times of the wire were taken from.
+    pub clock: Clock,
     /// The signals.
     pub signals: Signals,
     /// The state of every field.
@@ -74,9 +87,18 @@ pub struct Request {
 impl Request {
     /// Joins one trace with its exchanges.
     pub fn new(trace: Option<Trace>, exchanges: Vec<Exchange>, mapping: &Mapping) -> Self {
+        Self::timed(Clock::Real, trace, exchanges, mapping)
+    }
+
+    /// Joins one trace with its exchanges, whose times are those of a clock.
+    pub fn timed(clock: Clock, trace: Option<Trace>, mut exchanges: Vec<Exchange>, mapping: &Mapping) -> Self {
+        if clock == Clock::Virtual {
+            // When they were asked says nothing about how long they took.
+            exchanges.iter_mut().for_each(|exchange| exchange.at = None);
+        }
         let summary = Summary::of(&exchanges);
         let wire = (!summary.calls.is_empty()).then_some(summary);
-        let mut request = Self { trace, wire, exchanges, ..Self::default() };
+        let mut request = Self { trace, wire, exchanges, clock, ..Self::default() };
         request.read_content();
         request.read_fields(mapping);
         let pairs = request.trace.as_ref().zip(request.wire.as_ref()).map(|(trace, wire)| pairing::pairs(trace, wire));
@@ -127,11 +149,10 @@ impl Request {
         });
         self.input = of_trace.and_then(|trace| trace.input.clone()).or_else(|| self.exchanges.iter().find_map(question));
         // What the application told its user comes before what the model told the application.
-        self.answer = of_trace
-            .and_then(|trace| trace.answer.clone())
-            .filter(|answer| !answer.is_empty())
-            .or(of_wire)
-            .or_else(|| of_trace.and_then(|trace| trace.answer.clone()));
+        let stated = of_trace.and_then(|trace| trace.stated.as_ref()).map(|stated| stated.answer.clone());
+        let told = of_trace.and_then(|trace| trace.answer.clone());
+        // Telemetry tells an empty answer also where it did not see the real one.
+        self.answer = stated.or_else(|| told.clone().filter(|answer| !answer.is_empty())).or(of_wire).or(told);
         self.tool_uses = self.wire.as_ref().map(wire_tools).or_else(|| of_trace.and_then(told_tools));
         self.documents = of_trace.and_then(found_documents);
     }

@@ -142,6 +142,15 @@ pub struct Retrieval {
 /// Fields of which the last span's counts, not the first's.
 const LAST_WINS: [&str; 3] = ["finish_reason", "output", "model.responded"];
 
+/// What an application states to whoever asked it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// What the user got, which may be nothing.
+    pub answer: String,
+    /// How it went, in the application's own word.
+    pub outcome: Option<String>,
+}
+
 /// What one request did.
 #[derive(Debug, Clone, Default)]
 pub struct Trace {
@@ -177,8 +186,8 @@ pub struct Trace {
     pub input: Option<String>,
     /// What the user got; none when it was not captured.
     pub answer: Option<String>,
-    /// The outcome that the application states beside its telemetry, in its own word.
-    pub stated: Option<String>,
+    /// What the application states beside its telemetry; none where nobody listened.
+    pub stated: Option<Statement>,
     /// The attribute `relapse.case`, if the run set it.
     pub case: Option<String>,
     /// What was odd, with span and field.

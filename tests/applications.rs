@@ -114,6 +114,19 @@ fn a_request_that_nothing_answers_needs_a_recording() {
 }
 
 #[test]
+fn an_empty_list_of_conditions_is_a_calm_day() {
+    let repository = project();
+    repository.edit("postmortems/eight-429s.md", "[{call: 1, status: 429, times: 8}]", "[]");
+    repository.relapse("compile").expects(0);
+    let calm = run(&repository, "run --target nested --report json=out.json").expects(0);
+    let report: Value = serde_json::from_str(&repository.read("out.json")).unwrap();
+    assert_eq!(report["cases"][0]["signals"]["retries.count"], 0, "{calm}");
+    repository.edit("postmortems/eight-429s.md", "conditions:\n  model: []\n", "");
+    repository.relapse("compile").expects(0);
+    run(&repository, "run --target nested").expects(1);
+}
+
+#[test]
 fn a_case_sets_only_variables_that_the_target_allows() {
     let repository = project();
     repository.edit("postmortems/eight-429s.md", "conditions:", "conditions:\n  env: {BOT_INNER: \"9\"}");

@@ -21,10 +21,9 @@ pub(super) fn compiled(root: &Root, postmortem: &Postmortem, read: &Read, faults
             conditions.env.iter().map(|(name, value)| (name.value.clone(), Value::from(value.as_str()))).collect::<Map<_, _>>().into(),
         );
     }
-    let model: Vec<Value> = if conditions.model.is_empty() {
-        shown(root, postmortem, read, faults)
-    } else {
-        conditions.model.iter().map(model_fault).collect()
+    let model: Vec<Value> = match &conditions.model {
+        None => shown(root, postmortem, read, faults),
+        Some(written) => written.iter().map(model_fault).collect(),
     };
     if !model.is_empty() {
         map.insert("model".into(), model.into());

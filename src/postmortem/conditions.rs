@@ -131,8 +131,8 @@ pub struct Conditions {
     pub documents: Option<Documents>,
     /// Variables of the application's environment, which its target must allow.
     pub env: Vec<(Spanned<String>, String)>,
-    /// Faults of model calls, in the order written.
-    pub model: Vec<ModelFault>,
+    /// Faults of model calls, in the order written; an empty list is a value, absent means those of the incident's wire.
+    pub model: Option<Vec<ModelFault>>,
     /// Answers of other upstreams.
     pub upstream: Vec<Upstream>,
 }
@@ -144,7 +144,7 @@ impl Conditions {
         Self {
             documents: map.get("documents").and_then(|node| Documents::read(node, base, faults)),
             env: map.get("env").map(|node| variables(node, faults)).unwrap_or_default(),
-            model: super::items(map.get("model"), faults, model_fault),
+            model: map.get("model").map(|node| super::items(Some(node), faults, model_fault)),
             upstream: map.get("upstream").map(|node| upstreams(node, faults)).unwrap_or_default(),
         }
     }

@@ -10,6 +10,7 @@ use crate::egress::{Address, Egress};
 use crate::fault::Faults;
 use crate::limit;
 use crate::recording::Miss;
+use crate::request::Clock;
 use crate::wire::call::Api;
 use crate::wire::{Exchange, Request};
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -40,6 +41,7 @@ struct State {
     told: Told,
     exchanges: BTreeMap<u64, Exchange>,
     live: Vec<Exchange>,
+    clock: Clock,
     misses: Vec<Missed>,
     troubles: Vec<Missed>,
     refused: Vec<String>,
@@ -69,6 +71,7 @@ impl Room {
             told: Told::default(),
             exchanges: BTreeMap::new(),
             live: Vec::new(),
+            clock: Clock::Real,
             misses: Vec::new(),
             troubles: Vec::new(),
             refused: Vec::new(),
@@ -139,6 +142,9 @@ impl Room {
             }
             Found::Nothing(miss, _) => Decision::Play(state.missed(asked, miss)),
         };
+        if !matches!(decision, Decision::Forward(Forward { reshape: None, .. })) {
+            state.clock = Clock::Virtual;
+        }
         if let Decision::Play(Plan { response: Some(response), .. }) = &decision
             && Api::of(asked) == Api::OpenAiResponses
         {
@@ -194,6 +200,7 @@ impl Room {
         Witness {
             exchanges: std::mem::take(&mut state.exchanges).into_values().collect(),
             live: std::mem::take(&mut state.live),
+            clock: state.clock,
             misses: std::mem::take(&mut state.misses),
             troubles: std::mem::take(&mut state.troubles),
             refused: std::mem::take(&mut state.refused),

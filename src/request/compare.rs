@@ -1,7 +1,7 @@
 //! Telemetry against the wire: what it hides, and what it says wrongly.
 
 use super::outcome::{finish_of, of_wire, told};
-use super::{Hidden, Request, micro};
+use super::{Clock, Hidden, Request, micro};
 use crate::mapping::Kind;
 use crate::signal::Datum;
 use crate::trace::{ModelCall, Node, Trace};
@@ -39,6 +39,7 @@ pub(super) fn compare(request: &mut Request, pairs: &[Option<usize>]) {
     for (call, told) in wire.calls.iter().zip(pairs) {
         if let Some(told) = told.and_then(|told| trace.model_calls.get(told)) {
             compare_call(call, told, trace, &mut findings);
+            compare_first_token(trace.model_node(told), call.last().first_token.map(micro), request.clock, &mut findings);
         }
     }
     compare_refusals(trace, wire, &mut findings);
@@ -60,12 +61,11 @@ fn compare_retries(trace: &Trace, wire: &Summary, findings: &mut Findings) {
 
 fn compare_call(call: &LogicalCall, told: &ModelCall, trace: &Trace, findings: &mut Findings) {
     let (last, node) = (call.last(), trace.model_node(told));
-    compare_finish(node, finish_of(last), findings);
+    compare_finish(node, last, findings);
     compare_text(node, "model.requested", last.model_requested.as_deref(), findings);
     compare_text(node, "model.responded", last.model_responded.as_deref(), findings);
     compare_number(node, "usage.input_tokens", last.usage.input, findings);
     compare_number(node, "usage.output_tokens", last.usage.output, findings);
-    compare_first_token(node, last.first_token.map(micro), findings);
     compare_tools(told, node, last, findings);
     // Most leave the status unset; one that says OK of an answer that never came whole is wrong.
     if node.said_ok && last.failed() {
@@ -80,8 +80,10 @@ fn failure(attempt: &Attempt) -> String {
 }
 
 /// A span that says it does not know, or that the call broke off, says nothing wrong.
-fn compare_finish(node: &Node, known: Option<String>, findings: &mut Findings) {
-    match (node.text("finish_reason"), known) {
+fn compare_finish(node: &Node, last: &Attempt, findings: &mut Findings) {
+    match (node.text("finish_reason"), finish_of(last)) {
+        // Where an API has no reason of its own for a refusal, these say more than its `stop`.
+        (Some("refusal" | "content_filter"), Some(_)) if last.refused() => {}
         (None, Some(known)) => findings.hide("finish_reason", known),
         (Some("error" | "unknown" | "interrupted" | "other"), None) => {}
         (Some(told), None) => findings.contradict("finish_reason", told, Value::Null),
@@ -106,11 +108,11 @@ fn compare_number(node: &Node, field: &str, known: Option<u64>, findings: &mut F
     }
 }
 
-fn compare_first_token(node: &Node, known: Option<f64>, findings: &mut Findings) {
+fn compare_first_token(node: &Node, known: Option<f64>, clock: Clock, findings: &mut Findings) {
     let Some(known) = known else { return };
     match node.number("latency.first_token") {
         None => findings.hide("latency.first_token", known),
-        Some(told) if (told - known).abs() > FIRST_TOKEN_SLACK && told.max(known) > 2.0 * told.min(known) => {
+        Some(told) if clock == Clock::Real && (told - known).abs() > FIRST_TOKEN_SLACK && told.max(known) > 2.0 * told.min(known) => {
             findings.contradict("latency.first_token", told, known);
         }
         Some(_) => {}
@@ -167,4 +169,56 @@ fn says_that_it_failed(trace: &Trace) -> bool {
 /// A count without a fraction is written as one.
 fn number(number: f64) -> Value {
     Datum::Number(number).to_json()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Clock;
+    use super::*;
+    use crate::mapping::Mapping;
+    use crate::normalise;
+    use crate::otlp::{AnyValue, Span};
+    use crate::wire;
+    use serde_json::json;
+
+    /// What the telemetry of one model call says, against an answer that took a hundredth of a second.
+    fn compared(told: (&str, AnyValue), message: Value, clock: Clock) -> Request {
+        let mapping = Mapping::built_in();
+        let span = Span {
+            trace_id: "a".repeat(32),
+            span_id: "b".repeat(16),
+            name: "chat m".into(),
+            start_ns: 1,
+            end_ns: 2_200_000_000,
+            attributes: vec![("gen_ai.operation.name".into(), AnyValue::Text("chat".into())), (told.0.into(), told.1)],
+            ..Span::default()
+        };
+        let events =
+            json!([{"t_ms": 10.0, "data": json!({"choices": [{"index": 0, "delta": message, "finish_reason": "stop"}]}).to_string()}]);
+        let line = json!({"ms": 11.0, "request": {"method": "POST", "path": "/v1/chat/completions", "body": {"stream": true}}, "response": {"status": 200, "sse": events, "end": "complete"}});
+        let trace = normalise::request(vec![span], &[], mapping);
+        Request::timed(clock, Some(trace), vec![wire::read_line(&line.to_string()).unwrap()], mapping)
+    }
+
+    fn contradicted(request: &Request) -> Vec<&str> {
+        request.contradictions.iter().map(|contradiction| contradiction.field.as_str()).collect()
+    }
+
+    #[test]
+    fn a_played_answer_came_when_no_clock_says() {
+        let told = ("gen_ai.response.time_to_first_chunk", AnyValue::Double(2.1));
+        let answer = json!({"content": "Hi"});
+        assert_eq!(contradicted(&compared(told.clone(), answer.clone(), Clock::Real)), ["latency.first_token"]);
+        let played = compared(told, answer, Clock::Virtual);
+        assert!(contradicted(&played).is_empty());
+        assert_eq!(played.signals.read("latency.model").number(), Some(0.011));
+    }
+
+    #[test]
+    fn a_refusal_told_as_the_reason_to_finish_is_told() {
+        let told = |reason: &str| ("gen_ai.response.finish_reasons", AnyValue::List(vec![AnyValue::Text(reason.into())]));
+        let refusal = json!({"refusal": "No."});
+        assert!(contradicted(&compared(told("content_filter"), refusal.clone(), Clock::Real)).is_empty());
+        assert_eq!(contradicted(&compared(told("length"), refusal, Clock::Real)), ["finish_reason"]);
+    }
 }

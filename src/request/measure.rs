@@ -1,6 +1,6 @@
 //! The signals of a request: what its telemetry tells, and over it what its wire knows.
 
-use super::{Request, canonical_arguments, found_documents, micro, outcome, stages};
+use super::{Clock, Request, canonical_arguments, found_documents, micro, outcome, stages};
 use crate::signal::{Datum, Signals};
 use crate::trace::Trace;
 use crate::wire::call::{Attempt, Usage};
@@ -35,6 +35,9 @@ pub(super) fn measure(request: &mut Request, pairs: &[Option<usize>]) {
     let total = signals.read("tokens.input").number().zip(signals.read("tokens.output").number());
     signals.set_number("tokens.total", total.map(|(input, output)| input + output));
     stages::measure(request, pairs, &mut signals);
+    if let Some(wire) = request.wire.as_ref().filter(|_| request.clock == Clock::Virtual) {
+        measure_played(wire, &mut signals);
+    }
     let word = outcome::of(request, &signals);
     signals.set("outcome", Datum::Text(word.into()));
     request.signals = signals;
@@ -143,6 +146,13 @@ fn measure_content(request: &Request, signals: &mut Signals) {
         }
         signals.set_number("calls.repeated", Some(counts.values().map(|count| count - 1).sum::<usize>() as f64));
     }
+}
+
+/// The times of answers that were played: what passed meanwhile says nothing of the model.
+fn measure_played(wire: &Summary, signals: &mut Signals) {
+    let model: Option<f64> = wire.calls.iter().map(|call| call.last().total).sum();
+    signals.set_number("latency.model", model.map(micro));
+    signals.set_number("latency.retries", wire.wasted().map(micro));
 }
 
 fn measure_wire(request: &Request, wire: &Summary, pairs: &[Option<usize>], signals: &mut Signals) {

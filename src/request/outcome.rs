@@ -22,8 +22,9 @@ pub(super) fn of(request: &Request, signals: &Signals) -> &'static str {
     let failure = match told {
         Some("success") => None,
         Some("error") => Some("error"),
+        // A word of the application's own says no more than none.
+        Some("unknown") | None => trace.and_then(failure),
         Some(word) => return word,
-        None => trace.and_then(failure),
     };
     // "error" is the general word for what the exception or the wire may know better.
     if failure == Some("error") {
@@ -43,7 +44,12 @@ pub(super) fn of(request: &Request, signals: &Signals) -> &'static str {
 /// What the application says of itself, in relapse's words.
 pub(super) fn told(trace: &Trace) -> Option<&'static str> {
     let nodes = trace.root.into_iter().chain(0..trace.nodes.len());
-    let mut told = trace.stated.as_deref().into_iter().chain(nodes.filter_map(|index| trace.nodes[index].text("outcome")));
+    let mut told = trace
+        .stated
+        .as_ref()
+        .and_then(|stated| stated.outcome.as_deref())
+        .into_iter()
+        .chain(nodes.filter_map(|index| trace.nodes[index].text("outcome")));
     let word = told.next()?.to_lowercase();
     Some(match word.as_str() {
         "success" | "answered" | "ok" | "completed" | "done" | "resolved" => "success",

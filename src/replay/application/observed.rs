@@ -7,14 +7,15 @@ use crate::case::{Case, Side};
 use crate::fault::Faults;
 use crate::inert;
 use crate::limit;
+use crate::mapping::Mapping;
 use crate::normalise;
 use crate::otlp::{LogRecord, Span};
 use crate::project::Output;
 use crate::proxy::{Missed, Witness};
 use crate::receiver::Delivery;
-use crate::recording::Mode;
 use crate::replay::Stage;
-use crate::request::{Hidden, Request, micro};
+use crate::request::{Clock, Hidden, Request};
+use crate::trace::Statement;
 use crate::verdict::Doubt;
 use crate::wire::Exchange;
 
@@ -93,7 +94,13 @@ impl Run {
         notes.extend(witness.unmet.iter().map(|place| format!("condition {} of the case met no request", place + 1)));
         notes.extend(delivery.findings());
         let outcome = if has_failed { Some("error".to_owned()) } else { said.outcome };
-        let request = join(delivery, witness.exchanges, thread.as_ref(), (said.answer, outcome), stage);
+        let request = join(
+            delivery,
+            (witness.exchanges, witness.clock),
+            thread.as_ref(),
+            Statement { answer: said.answer, outcome },
+            stage.standard.mapping,
+        );
         notes.extend(request.hidden.iter().map(silence));
         Ok(Ran { outcome: Ok(Observed { request, notes }), live })
     }
@@ -154,26 +161,18 @@ fn silence(hidden: &Hidden) -> String {
 /// One request of all that was seen.
 fn join(
     delivery: Delivery,
-    mut exchanges: Vec<Exchange>,
+    (exchanges, clock): (Vec<Exchange>, Clock),
     thread: Option<&Thread>,
-    (answer, outcome): (String, Option<String>),
-    stage: Stage<'_>,
+    stated: Statement,
+    mapping: &Mapping,
 ) -> Request {
     let (spans, logs) = match thread {
         Some(thread) => of_thread(delivery.spans, delivery.logs, thread),
         None => (delivery.spans, delivery.logs),
     };
-    let mut trace = normalise::request(spans, &logs, stage.standard.mapping);
-    trace.answer = Some(answer);
-    trace.stated = outcome;
-    if stage.mode != Mode::Replay {
-        return Request::new(Some(trace), exchanges, stage.standard.mapping);
-    }
-    // Answers were played, not waited for: when they were asked says nothing about how long they took.
-    exchanges.iter_mut().for_each(|exchange| exchange.at = None);
-    let mut request = Request::new(Some(trace), exchanges, stage.standard.mapping);
-    set_recorded_times(&mut request);
-    request
+    let mut trace = normalise::request(spans, &logs, mapping);
+    trace.stated = Some(stated);
+    Request::timed(clock, Some(trace), exchanges, mapping)
 }
 
 /// What belongs to a trace, where any of it does: an application that does not take part in traces has its own.
@@ -187,19 +186,6 @@ fn of_thread(spans: Vec<Span>, logs: Vec<LogRecord>, thread: &Thread) -> (Vec<Sp
     let spans = spans.into_iter().filter(|span| traces.contains(&span.trace_id)).collect();
     let logs = logs.into_iter().filter(|log| log.trace_id.as_ref().is_none_or(|id| traces.contains(id))).collect();
     (spans, logs)
-}
-
-/// The times of a replay's model calls are the recorded ones, or those of its conditions; what the telemetry tells of them
-/// was measured in the replay, so that it says nothing wrong.
-fn set_recorded_times(request: &mut Request) {
-    request.contradictions.retain(|contradiction| contradiction.field != "latency.first_token");
-    let contradictions = request.wire.is_some().then_some(request.contradictions.len() as f64);
-    request.signals.set_number("contradictions", contradictions);
-    let Some(wire) = &request.wire else { return };
-    let model: Option<f64> = wire.calls.iter().map(|call| call.last().total).sum();
-    let retries = wire.wasted();
-    request.signals.set_number("latency.model", model.map(micro));
-    request.signals.set_number("latency.retries", retries.map(micro));
 }
 
 /// Why a run failed, with the last lines of what the application wrote.
