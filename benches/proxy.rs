@@ -3,11 +3,13 @@
 //! `cargo bench --bench proxy`. Every exchange goes over loopback, on a connection that stays open. The three ways take
 //! turns, so that a busy machine is busy for all of them; compare differences of one run, not figures of two.
 
+use relapse::client::Purse;
 use relapse::condition::Conditions;
 use relapse::egress::{Deadlines, Egress, Hosts};
 use relapse::fault::Faults;
+use relapse::project::Budget;
 use relapse::project::Matching;
-use relapse::proxy::{Blank, Door, Memory, Proxy, Recall, Session, Upstream};
+use relapse::proxy::{Blank, Door, Memory, Network, Proxy, Recall, Session, Upstream};
 use relapse::recording::Matcher;
 use relapse::redact::Redactor;
 use relapse::wire::{self, Exchange};
@@ -28,8 +30,9 @@ fn main() {
     let server = server();
     let hosts = Hosts::new(&["127.0.0.1".to_string()], |_| None).expect("a host");
     let egress = Arc::new(Egress::open(hosts, Deadlines::default()).expect("a door"));
+    let network = Network { egress, purse: Arc::new(Purse::new(Budget::default())) };
     let url = format!("http://{server}/v1");
-    let live = proxy.open(session(&url, Box::new(Blank), Some(egress))).expect("a door");
+    let live = proxy.open(session(&url, Box::new(Blank), Some(network))).expect("a door");
     let replayed = proxy.open(session(&url, Box::new(Repeating::new()), None)).expect("a door");
     added(server, &live, &replayed);
     throughput(&proxy, &url);
@@ -87,9 +90,9 @@ fn throughput(proxy: &Proxy, url: &str) {
     say(format_args!("{requests} replayed requests on {CONNECTIONS} connections: {rate:.0} a second, clients included"));
 }
 
-fn session(url: &str, memory: Box<dyn Memory>, egress: Option<Arc<Egress>>) -> Session {
+fn session(url: &str, memory: Box<dyn Memory>, network: Option<Network>) -> Session {
     let upstreams = vec![Upstream { variable: VARIABLE.into(), url: url.into() }];
-    Session { upstreams, conditions: Conditions::default(), trial: None, memory, egress }
+    Session { upstreams, conditions: Conditions::default(), trial: None, memory, network }
 }
 
 /// A recording that never ends: every request is looked up by its key, as in a replay.

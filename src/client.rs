@@ -1,24 +1,24 @@
 //! A client of model providers: within the budget, as fast as they allow, and patient where that helps.
 
+mod bill;
 mod failure;
 mod lane;
 mod patience;
 mod purse;
 
-pub use purse::{Purse, Spent};
+pub use bill::Bill;
+pub use purse::{Purse, Reservation, Spent};
 
-use crate::egress::{Egress, Sent, Trouble};
+use crate::egress::{Egress, Sent};
 use crate::limit;
-use crate::price::Price;
 use crate::project::Budget;
 use crate::provider::Endpoint;
 use crate::verdict::Doubt;
-use crate::wire::call::{Attempt, Usage};
+use crate::wire::call::Attempt;
 use crate::wire::{Exchange, Request};
 use failure::{Failure, Remedy};
 use lane::Lane;
 use patience::{Patience, backoff, retry_after};
-use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -27,7 +27,7 @@ use std::time::{Duration, SystemTime};
 #[derive(Debug)]
 pub struct Client {
     egress: Arc<Egress>,
-    purse: Purse,
+    purse: Arc<Purse>,
     patience: Patience,
     width: usize,
     lanes: Mutex<HashMap<String, Arc<Lane>>>,
@@ -58,12 +58,23 @@ pub struct Unanswered {
 impl Client {
     /// A client that spends no more than the budget, and asks each provider at most `width` questions at once.
     pub fn new(egress: Egress, budget: Budget, width: usize) -> Self {
-        Self { egress: Arc::new(egress), purse: Purse::new(budget), patience: Patience::default(), width, lanes: Mutex::default() }
+        Self {
+            egress: Arc::new(egress),
+            purse: Arc::new(Purse::new(budget)),
+            patience: Patience::default(),
+            width,
+            lanes: Mutex::default(),
+        }
     }
 
     /// The door that this client uses.
     pub fn egress(&self) -> &Arc<Egress> {
         &self.egress
+    }
+
+    /// What the run may spend.
+    pub fn purse(&self) -> &Arc<Purse> {
+        &self.purse
     }
 
     /// What the run has spent.
@@ -83,14 +94,14 @@ impl Client {
         let (mut spent, mut tries) = (Spent::default(), Tries::default());
         loop {
             let place = lane.enter().await;
-            let estimate = estimate(&request, endpoint.price);
-            let reservation = match self.purse.reserve(estimate).await {
+            let bill = Bill::of(&request.body, endpoint.price);
+            let reservation = match self.purse.reserve(bill.estimate()).await {
                 Ok(reservation) => reservation,
                 Err(detail) => return Err(Unanswered { doubt: Doubt::Budget, detail, spent }),
             };
             let Sent { exchange, trouble } = self.egress.send(&endpoint.address, request.clone(), &endpoint.secrets()).await;
             let attempt = Attempt::of(&exchange);
-            let cost = cost(&exchange, attempt.as_ref(), trouble.as_ref(), endpoint.price, estimate);
+            let cost = bill.spent(&exchange, attempt.as_ref(), trouble.as_ref());
             reservation.settle(cost);
             spent += cost;
             let Some(failure) = Failure::of(&exchange, attempt.as_ref(), trouble.as_ref()) else {
@@ -161,38 +172,4 @@ impl Tries {
         let why = if why.is_empty() { why } else { format!("; {why}") };
         format!("{} ({}) {}{tried}{why}", endpoint.provider, endpoint.address.host(), failure.what)
     }
-}
-
-/// What a request may cost: its bytes as tokens, and the longest answer that it allows.
-fn estimate(request: &Request, price: Price) -> Spent {
-    // A token is about four bytes of English; three make the estimate one from above.
-    let input = request.body.to_string().len() as u64 / 3;
-    let allowed = ["max_tokens", "max_completion_tokens", "max_output_tokens"].iter().find_map(|key| request.body.get(*key)?.as_u64());
-    let output = allowed.unwrap_or(limit::OUTPUT_TOKENS);
-    let usage = Usage { input: Some(input), output: Some(output), ..Usage::default() };
-    Spent { usd: price.cost(&usage).unwrap_or_default(), requests: 1, tokens: input + output }
-}
-
-/// What a request did cost. An answer that does not tell its tokens counts as estimated; an error costs none.
-fn cost(exchange: &Exchange, attempt: Option<&Attempt>, trouble: Option<&Trouble>, price: Price, estimate: Spent) -> Spent {
-    if trouble.is_some_and(Trouble::is_before_sending) {
-        return Spent::default();
-    }
-    if exchange.response.as_ref().is_some_and(|response| response.status >= 300) {
-        return Spent { requests: 1, ..Spent::default() };
-    }
-    let usage = attempt.map_or_else(|| embedding_usage(exchange), |attempt| attempt.usage);
-    match (price.cost(&usage), usage.input.zip(usage.output)) {
-        (Some(usd), Some((input, output))) => Spent { usd, requests: 1, tokens: input + output },
-        _ => estimate,
-    }
-}
-
-/// The tokens of an API that is no model call: `/embeddings` has a prompt only.
-fn embedding_usage(exchange: &Exchange) -> Usage {
-    let told = match exchange.response.as_ref().map(|response| &response.payload) {
-        Some(crate::wire::Payload::Json(json)) => json.pointer("/usage/prompt_tokens").and_then(Value::as_u64),
-        _ => None,
-    };
-    Usage { input: told, output: told.map(|_| 0), ..Usage::default() }
 }

@@ -95,6 +95,13 @@ impl Plan {
         Self { response: exchange.response, ms: exchange.ms, before: Duration::ZERO, between: Duration::ZERO }
     }
 
+    /// An error of our own in the form of an API, which no SDK tries again.
+    pub fn refused(api: &Api, status: u16, kind: &str, message: &str) -> Self {
+        let mut response = failure::response(api, status, kind, message);
+        response.headers.insert("x-should-retry".into(), "false".into());
+        Self::at_once(response)
+    }
+
     /// An answer that comes at once.
     pub fn at_once(response: Response) -> Self {
         Self { response: Some(response), ms: Some(0.0), before: Duration::ZERO, between: Duration::ZERO }

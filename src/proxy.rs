@@ -15,6 +15,7 @@ mod reference;
 mod room;
 mod serve;
 
+use crate::client::{Purse, Spent};
 use crate::condition::Conditions;
 use crate::egress::{Address, Egress};
 use crate::fault::{Fault, Faults};
@@ -49,8 +50,17 @@ pub struct Session {
     pub trial: Option<u32>,
     /// What is known of earlier sessions.
     pub memory: Box<dyn Memory>,
-    /// The door to the network, where what is not known goes live.
-    pub egress: Option<Arc<Egress>>,
+    /// The network, where what is not known goes live.
+    pub network: Option<Network>,
+}
+
+/// The way to the servers.
+#[derive(Debug, Clone)]
+pub struct Network {
+    /// The door to the network.
+    pub egress: Arc<Egress>,
+    /// What requests may cost.
+    pub purse: Arc<Purse>,
 }
 
 /// What went through a door.
@@ -66,6 +76,10 @@ pub struct Witness {
     pub misses: Vec<Missed>,
     /// Requests that went live and got no whole answer.
     pub troubles: Vec<Missed>,
+    /// Requests that were not sent because the budget has no room for them.
+    pub unaffordable: Vec<Missed>,
+    /// What the live requests cost.
+    pub spent: Spent,
     /// Requests that were refused before they were read, and why.
     pub refused: Vec<String>,
     /// Places in the list of conditions that no request met.

@@ -1,16 +1,14 @@
 //! A session: one run of an application in its user's own hands, of which the evidence is kept.
 
 use crate::application::{self, Exit};
-use crate::egress::Egress;
 use crate::fault::{Fault, Faults};
 use crate::limit;
 use crate::otlp;
-use crate::proxy::{Blank, Proxy, Upstream, Witness};
+use crate::proxy::{Blank, Network, Proxy, Upstream, Witness};
 use crate::receiver::{Delivery, Receiver};
 use crate::recording;
 use crate::redact::Redactor;
 use crate::wire;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// How long nothing arrives before an agent between the application and the receiver is taken to have sent all.
@@ -30,20 +28,20 @@ impl Session {
     ///
     /// # Errors
     /// An application that does not start, an address that is none, or no free port.
-    pub fn record(command: &[String], upstreams: Vec<Upstream>, egress: Egress) -> Result<Self, Faults> {
+    pub fn record(command: &[String], upstreams: Vec<Upstream>, network: Network) -> Result<Self, Faults> {
         let runtime = tokio::runtime::Runtime::new()
             .map_err(|error| Fault::infrastructure(format!("cannot start the threads of a session: {error}")))?;
-        runtime.block_on(Self::attend(command, upstreams, egress))
+        runtime.block_on(Self::attend(command, upstreams, network))
     }
 
-    async fn attend(command: &[String], upstreams: Vec<Upstream>, egress: Egress) -> Result<Self, Faults> {
+    async fn attend(command: &[String], upstreams: Vec<Upstream>, network: Network) -> Result<Self, Faults> {
         let (proxy, receiver) = (Proxy::bind().await?, Receiver::open().await?);
         let session = crate::proxy::Session {
             upstreams,
             conditions: crate::condition::Conditions::default(),
             trial: None,
             memory: Box::new(Blank),
-            egress: Some(Arc::new(egress)),
+            network: Some(network),
         };
         let door = proxy.open(session)?;
         let exit = application::attend(command, environment(&receiver, door.base_urls())).await?;
@@ -59,7 +57,12 @@ impl Session {
 
     /// What a reader should know: what did not arrive, and what got no answer.
     pub fn findings(&self) -> Vec<String> {
-        let troubles = self.witness.troubles.iter().map(|trouble| format!("request {}: {}", trouble.seq, trouble.detail));
+        let troubles = self
+            .witness
+            .troubles
+            .iter()
+            .chain(&self.witness.unaffordable)
+            .map(|trouble| format!("request {}: {}", trouble.seq, trouble.detail));
         let unseen =
             self.witness.exchanges.is_empty().then(|| "no request reached the proxy: does the application read the variable?".to_owned());
         self.delivery.findings().into_iter().chain(unseen).chain(troubles).collect()

@@ -2,11 +2,13 @@
 
 use camino::Utf8Path;
 use relapse::case::Case;
+use relapse::client::Purse;
 use relapse::condition::{Condition, Conditions, Effect, Ending, Failure, Shape};
 use relapse::disk::Root;
 use relapse::egress::{Deadlines, Egress, Hosts};
 use relapse::fault::Faults;
-use relapse::proxy::{Door, Memory, Proxy, Recall, Session, Upstream, Witness};
+use relapse::project::Budget;
+use relapse::proxy::{Door, Memory, Network, Proxy, Recall, Session, Upstream, Witness};
 use relapse::recording::Miss;
 use relapse::wire::{self, End, Exchange, Payload};
 use serde_json::{Value, json};
@@ -46,7 +48,7 @@ const UPSTREAM: &str = "OPENAI_BASE_URL";
 
 fn session(recorded: Vec<Exchange>, conditions: Conditions) -> Session {
     let upstreams = vec![Upstream { variable: UPSTREAM.into(), url: "https://api.example.com/v1".into() }];
-    Session { upstreams, conditions, trial: None, memory: Box::new(List(recorded.into())), egress: None }
+    Session { upstreams, conditions, trial: None, memory: Box::new(List(recorded.into())), network: None }
 }
 
 fn of_model(model: Vec<Condition>) -> Conditions {
@@ -235,7 +237,10 @@ fn live(url: &str, recorded: Vec<Exchange>, model: Vec<Condition>) -> Play {
     let hosts = Hosts::new(&["127.0.0.1".to_string()], |name| (name == "OPENAI_API_KEY").then(|| "built-in-key".into())).expect("a host");
     let mut session = session(recorded, of_model(model));
     session.upstreams[0].url = url.into();
-    session.egress = Some(Arc::new(Egress::open(hosts, Deadlines::default()).expect("a door")));
+    session.network = Some(Network {
+        egress: Arc::new(Egress::open(hosts, Deadlines::default()).expect("a door")),
+        purse: Arc::new(Purse::new(Budget::default())),
+    });
     let door = proxy.open(session).expect("a door");
     Play { runtime, proxy, door }
 }

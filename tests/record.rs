@@ -62,6 +62,31 @@ fn a_session_in_which_nothing_happened_says_why() {
 }
 
 #[test]
+fn a_request_that_the_budget_has_no_room_for_is_not_sent_nor_tried_again() {
+    let repository = Repository::of("application");
+    let server = server("It is on its way.");
+    repository.edit("postmortems/eight-429s.md", "conditions:", "input: Where is my parcel?\nconditions:");
+    repository.edit("postmortems/eight-429s.md", "times: 8", "times: 1");
+    repository.edit("relapse.yaml", "\"https://api.openai.com/v1\"", &format!("\"{}/v1\"", server.url()));
+    repository.relapse("compile").expects(0);
+    for (budget, why) in [
+        ("budget: {requests: 0}", "the budget of 0 requests is used up"),
+        ("budget: {tokens: 9}", "the budget of 9 tokens has no room for a request of about"),
+        ("budget: {usd: 0.00001}", "the budget of $0.00 has no room for a request of up to"),
+    ] {
+        repository.edit("relapse.yaml", "version: 1\n", &format!("version: 1\n{budget}\n"));
+        let output = with_bot(&repository, "run --target fixed --mode record --allow-host 127.0.0.1").expects(3);
+        assert!(output.stdout.contains("(budget)") && output.stdout.contains(why), "{output}");
+        repository.edit("relapse.yaml", &format!("{budget}\n"), "");
+    }
+    assert!(server.asked().is_empty());
+    let enough = with_bot(&repository, "run --target fixed --mode record --allow-host 127.0.0.1 --report json=out.json").expects(0);
+    assert_eq!(server.asked().len(), 1);
+    let report: serde_json::Value = serde_json::from_str(&repository.read("out.json")).unwrap();
+    assert_eq!(report["cases"][0]["live_requests"], 1, "{enough}");
+}
+
+#[test]
 fn what_an_application_asks_anew_goes_live_once() {
     let repository = Repository::of("application");
     let server = server("It is on its way.");

@@ -2,16 +2,18 @@
 
 use super::print::Terminal;
 use crate::application::Exit;
+use crate::client::Purse;
 use crate::disk::Root;
 use crate::egress::{Address, Deadlines, Egress, Hosts};
 use crate::fault::{Fault, Faults, suggest};
 use crate::project::{Project, TargetKind, UpstreamAddress};
 use crate::provider;
-use crate::proxy::Upstream;
+use crate::proxy::{Network, Upstream};
 use crate::redact::Redactor;
 use crate::session::Session;
 use crate::verdict::Outcome;
 use camino::{Utf8Path, Utf8PathBuf};
+use std::sync::Arc;
 
 /// Run an application live, and keep its telemetry and its HTTP exchanges as evidence
 #[derive(Debug, clap::Args)]
@@ -49,7 +51,8 @@ pub(super) fn record(root: Option<&Root>, args: &Args, terminal: Terminal) -> Re
     hosts.extend(args.allow_host.iter().cloned());
     let egress = Egress::open(Hosts::new(&hosts, |name| std::env::var(name).ok())?, Deadlines::default())?;
     let redactor = redactor(&project)?;
-    let session = Session::record(&args.command, upstreams, egress)?;
+    let network = Network { egress: Arc::new(egress), purse: Arc::new(Purse::new(project.budget)) };
+    let session = Session::record(&args.command, upstreams, network)?;
     let (spans, logs, exchanges) = session.counts();
     let [traces, wire] = &files;
     let mut written = Vec::new();

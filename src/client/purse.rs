@@ -2,7 +2,7 @@
 
 use crate::project::Budget;
 use std::ops::AddAssign;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 /// What was spent on live requests.
@@ -41,8 +41,8 @@ struct State {
 
 /// What one request may cost, put aside until it is known what it did cost.
 #[derive(Debug)]
-pub struct Reservation<'a> {
-    purse: &'a Purse,
+pub struct Reservation {
+    purse: Arc<Purse>,
     estimate: Spent,
 }
 
@@ -61,7 +61,7 @@ impl Purse {
     ///
     /// # Errors
     /// The budget that has no room, in words.
-    pub async fn reserve(&self, estimate: Spent) -> Result<Reservation<'_>, String> {
+    pub async fn reserve(self: &Arc<Self>, estimate: Spent) -> Result<Reservation, String> {
         loop {
             // Registered before looking, so that no settlement in between is missed.
             let settled = self.settled.notified();
@@ -70,7 +70,7 @@ impl Purse {
                 let lacking = self.lacking(sum(state.spent, state.reserved), estimate);
                 let Some(lacking) = lacking else {
                     state.reserved += estimate;
-                    return Ok(Reservation { purse: self, estimate });
+                    return Ok(Reservation { purse: Arc::clone(self), estimate });
                 };
                 if state.reserved.requests == 0 || self.lacking(state.spent, estimate).is_some() {
                     return Err(format!("{lacking}; {}", shown(&state.spent)));
@@ -99,14 +99,14 @@ impl Purse {
     }
 }
 
-impl Reservation<'_> {
+impl Reservation {
     /// Replaces the estimate by what the request did cost.
     pub fn settle(self, spent: Spent) {
         self.purse.lock().spent += spent;
     }
 }
 
-impl Drop for Reservation<'_> {
+impl Drop for Reservation {
     fn drop(&mut self) {
         let mut state = self.purse.lock();
         state.reserved.usd -= self.estimate.usd;
@@ -134,15 +134,15 @@ mod tests {
 
     const REQUEST: Spent = Spent { usd: 0.4, requests: 1, tokens: 100 };
 
-    fn purse(usd: Option<f64>, requests: Option<u32>, tokens: Option<u32>) -> Purse {
-        Purse::new(Budget { usd, requests, tokens })
+    fn purse(usd: Option<f64>, requests: Option<u32>, tokens: Option<u32>) -> Arc<Purse> {
+        Arc::new(Purse::new(Budget { usd, requests, tokens }))
     }
 
     fn poll<F: Future>(future: F) -> Poll<F::Output> {
         pin!(future).poll(&mut Context::from_waker(Waker::noop()))
     }
 
-    fn refusal(purse: &Purse) -> Option<String> {
+    fn refusal(purse: &Arc<Purse>) -> Option<String> {
         match poll(purse.reserve(REQUEST)) {
             Poll::Ready(result) => result.err(),
             Poll::Pending => panic!("waits"),

@@ -6,8 +6,10 @@ use super::play::{self, Cut, FLUSH, OF_THE_CONNECTION, Played};
 use super::receipt::Receipt;
 use super::room::{Forward, Reshape};
 use super::serve;
+use crate::client::Bill;
 use crate::condition::{Plan, failure};
-use crate::egress::{Incoming, Key, Outgoing, Trouble};
+use crate::egress::{Address, Incoming, Key, Outgoing, Trouble};
+use crate::price::Price;
 use crate::redact::keep_header;
 use crate::wire::call::{Api, Attempt};
 use crate::wire::{End, Exchange, Payload, Request, Response};
@@ -28,13 +30,16 @@ const NOT_SENT_ON: &[&str] = &["accept-encoding", "content-length", "expect", "h
 const KEYS: &[&str] = &["authorization", "x-api-key", "api-key"];
 
 /// Sends a request on, and plays what comes back.
-pub(super) async fn forward(arrival: &Arrival, receipt: Receipt, cutter: Cutter, forward: Forward) -> hyper::Response<Played> {
-    let begun = begin(arrival, &receipt, &forward).await;
+pub(super) async fn forward(arrival: &Arrival, mut receipt: Receipt, cutter: Cutter, forward: Forward) -> hyper::Response<Played> {
+    let begun = begin(arrival, &mut receipt, &forward).await;
     let incoming = match begun {
         Ok(incoming) => incoming,
-        Err(why) => {
-            let plan = unreachable(receipt.exchange(), &why);
-            receipt.trouble(why);
+        Err(unsent) => {
+            let plan = unsent.plan(receipt.exchange());
+            match unsent {
+                Unsent::Unreachable(why) => receipt.trouble(why),
+                Unsent::Unaffordable(why) => receipt.unaffordable(why),
+            }
             return serve::played(plan, receipt, cutter, arrival.is_bodiless()).await;
         }
     };
@@ -44,18 +49,58 @@ pub(super) async fn forward(arrival: &Arrival, receipt: Receipt, cutter: Cutter,
     }
 }
 
-async fn begin(arrival: &Arrival, receipt: &Receipt, forward: &Forward) -> Result<Incoming, String> {
-    let (egress, address) = receipt.network().ok_or("this upstream has no address")?;
+/// Why a request was not answered by its server.
+enum Unsent {
+    /// The server cannot be reached, or not with this key.
+    Unreachable(String),
+    /// The budget has no room for it.
+    Unaffordable(String),
+}
+
+impl Unsent {
+    /// The answer to the application.
+    fn plan(&self, asked: &Exchange) -> Plan {
+        let api = Api::of(asked);
+        match self {
+            Self::Unreachable(why) => {
+                Plan::at_once(failure::response(&api, 502, "relapse_unreachable", &format!("relapse cannot reach the server: {why}")))
+            }
+            Self::Unaffordable(why) => Plan::refused(&api, 402, "relapse_budget", &format!("relapse does not send this: {why}")),
+        }
+    }
+}
+
+async fn begin(arrival: &Arrival, receipt: &mut Receipt, forward: &Forward) -> Result<Incoming, Unsent> {
+    let Some((network, address)) = receipt.network() else {
+        return Err(Unsent::Unreachable("this upstream has no address".into()));
+    };
+    let (network, address) = (network.clone(), address.clone());
     let resolved = forward.body.as_ref().map(|body| Bytes::from(body.to_string()));
     let headers = sent_on(&arrival.headers, resolved.is_some());
     if address.is_loopback() {
-        keys(&headers).try_for_each(|key| egress.check(address, Some(&key))).map_err(|fault| fault.message)?;
+        let checked = keys(&headers).try_for_each(|key| network.egress.check(&address, Some(&key)));
+        checked.map_err(|fault| Unsent::Unreachable(fault.message))?;
     }
     let (method, path) = (arrival.request.method.clone(), arrival.request.path.clone());
     let request = Request { method, path, headers, body: serde_json::Value::Null };
     let body = resolved.or_else(|| (!arrival.bytes.is_empty()).then(|| arrival.bytes.clone()));
     let outgoing = Outgoing { request: &request, body, secrets: &[] };
-    egress.begin(address, &outgoing).await.map_err(|trouble| format!("{}: {trouble}", address.host()))
+    let bill = bill(receipt.exchange(), &address);
+    let reservation = network.purse.reserve(bill.estimate()).await.map_err(Unsent::Unaffordable)?;
+    receipt.owe(bill, reservation);
+    network.egress.begin(&address, &outgoing).await.map_err(|trouble| {
+        let unanswered = receipt.exchange().clone();
+        receipt.pay(&unanswered, Some(&trouble));
+        Unsent::Unreachable(format!("{}: {trouble}", address.host()))
+    })
+}
+
+/// What a request may cost: by the list, else nothing of a model on this machine, else what nearly all cost at most.
+fn bill(asked: &Exchange, address: &Address) -> Bill {
+    let Some(attempt) = Attempt::of(asked) else { return Bill::without_tokens() };
+    let listed = attempt.model_requested.as_deref().and_then(Price::of);
+    let price = listed.unwrap_or_else(|| if address.is_loopback() { Price::default() } else { Price::ceiling() });
+    Bill::of(&asked.request.body, price)
 }
 
 /// The keys that an application sends; loopback gets none that belongs to a built-in provider.
@@ -86,13 +131,8 @@ fn sent_on(all: &HeaderMap, is_rewritten: bool) -> BTreeMap<String, String> {
     headers
 }
 
-/// The answer to an application whose request could not be sent on.
-fn unreachable(asked: &Exchange, why: &str) -> Plan {
-    Plan::at_once(failure::response(&Api::of(asked), 502, "relapse_unreachable", &format!("relapse cannot reach the server: {why}")))
-}
-
 /// Waits for the whole answer, keeps it for the next attempt, and plays what a condition makes of it.
-async fn reshaped(mut incoming: Incoming, reshape: Reshape, receipt: Receipt, cutter: Cutter) -> hyper::Response<Played> {
+async fn reshaped(mut incoming: Incoming, reshape: Reshape, mut receipt: Receipt, cutter: Cutter) -> hyper::Response<Played> {
     let trouble = loop {
         match incoming.next().await {
             Ok(Some(_)) => {}

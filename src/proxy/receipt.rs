@@ -1,9 +1,12 @@
 //! The receipt of one exchange: what the application has seen of it so far.
 
+use super::Network;
 use super::room::Room;
+use crate::client::{Bill, Reservation};
 use crate::condition::Plan;
-use crate::egress::{Address, Egress};
+use crate::egress::{Address, Trouble};
 use crate::redact::keep_header;
+use crate::wire::call::Attempt;
 use crate::wire::{End, Exchange, Payload, Request, Response};
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,11 +20,13 @@ pub(super) struct Receipt {
     /// Events, or pieces, that are on their way.
     sent: usize,
     settled: bool,
+    /// What is put aside for it while it is live.
+    owed: Option<(Bill, Reservation)>,
 }
 
 impl Receipt {
     pub(super) fn new(room: Arc<Room>, asked: Exchange) -> Self {
-        Self { room, exchange: asked, since: Instant::now(), head_sent: false, sent: 0, settled: false }
+        Self { room, exchange: asked, since: Instant::now(), head_sent: false, sent: 0, settled: false, owed: None }
     }
 
     /// What was asked, and what has been answered so far.
@@ -43,9 +48,27 @@ impl Receipt {
         self.sent += 1;
     }
 
-    /// The door to the network, and the upstream's address.
-    pub(super) fn network(&self) -> Option<(&Egress, &Address)> {
+    /// The network, and the upstream's address in it.
+    pub(super) fn network(&self) -> Option<(&Network, &Address)> {
         self.room.network(self.exchange.upstream.as_deref()?)
+    }
+
+    /// Something is put aside for a live answer.
+    pub(super) fn owe(&mut self, bill: Bill, reservation: Reservation) {
+        self.owed = Some((bill, reservation));
+    }
+
+    /// Pays for what came of a live request.
+    pub(super) fn pay(&mut self, answered: &Exchange, trouble: Option<&Trouble>) {
+        let Some((bill, reservation)) = self.owed.take() else { return };
+        let cost = bill.spent(answered, Attempt::of(answered).as_ref(), trouble);
+        reservation.settle(cost);
+        self.room.spent(cost);
+    }
+
+    /// The budget has no room for this request.
+    pub(super) fn unaffordable(&self, why: String) {
+        self.room.unaffordable(self.exchange.seq, why);
     }
 
     /// The head of a live answer is on its way.
@@ -63,6 +86,7 @@ impl Receipt {
 
     /// The application has a whole live answer.
     pub(super) fn live(mut self, answered: Exchange) {
+        self.pay(&answered, None);
         self.exchange.clone_from(&answered);
         self.room.live(answered);
         self.settled = true;
@@ -80,7 +104,8 @@ impl Receipt {
     }
 
     /// Keeps a whole live answer for the next attempt.
-    pub(super) fn keep(&self, key: &str, answered: Exchange) {
+    pub(super) fn keep(&mut self, key: &str, answered: Exchange) {
+        self.pay(&answered, None);
         self.room.live(answered.clone());
         self.room.hold(key, answered);
     }
@@ -130,6 +155,7 @@ impl Drop for Receipt {
             self.cut_short();
         }
         let exchange = std::mem::replace(&mut self.exchange, nothing());
+        self.pay(&exchange, None);
         self.room.discharge(exchange);
     }
 }

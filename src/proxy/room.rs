@@ -4,9 +4,10 @@ use super::address::lock;
 use super::memory::{Blank, Memory, Recall};
 use super::receipt::Receipt;
 use super::reference::Told;
-use super::{Missed, Session, Witness};
-use crate::condition::{Conditions, Effect, Plan, Shape, failure};
-use crate::egress::{Address, Egress};
+use super::{Missed, Network, Session, Witness};
+use crate::client::Spent;
+use crate::condition::{Conditions, Effect, Plan, Shape};
+use crate::egress::Address;
 use crate::fault::Faults;
 use crate::limit;
 use crate::recording::Miss;
@@ -24,7 +25,7 @@ use tokio::sync::watch;
 /// What one session has met.
 pub(super) struct Room {
     addresses: HashMap<String, Address>,
-    egress: Option<Arc<Egress>>,
+    network: Option<Network>,
     conditions: Conditions,
     trial: Option<u32>,
     state: Mutex<State>,
@@ -44,6 +45,8 @@ struct State {
     clock: Clock,
     misses: Vec<Missed>,
     troubles: Vec<Missed>,
+    unaffordable: Vec<Missed>,
+    spent: Spent,
     refused: Vec<String>,
     met: BTreeSet<usize>,
     faults: Faults,
@@ -74,12 +77,14 @@ impl Room {
             clock: Clock::Real,
             misses: Vec::new(),
             troubles: Vec::new(),
+            unaffordable: Vec::new(),
+            spent: Spent::default(),
             refused: Vec::new(),
             met: BTreeSet::new(),
             faults: Faults::new(),
         };
-        let (conditions, trial, egress) = (session.conditions, session.trial, session.egress);
-        Self { addresses, egress, conditions, trial, state: Mutex::new(state), running: watch::Sender::new(0) }
+        let (conditions, trial, network) = (session.conditions, session.trial, session.network);
+        Self { addresses, network, conditions, trial, state: Mutex::new(state), running: watch::Sender::new(0) }
     }
 
     /// Takes a request in.
@@ -110,14 +115,24 @@ impl Room {
         lock(&self.state).troubles.push(Missed { seq, detail: why });
     }
 
+    /// Notes that the budget has no room for a request.
+    pub(super) fn unaffordable(&self, seq: u64, why: String) {
+        lock(&self.state).unaffordable.push(Missed { seq, detail: why });
+    }
+
+    /// Adds what a live request cost.
+    pub(super) fn spent(&self, cost: Spent) {
+        lock(&self.state).spent += cost;
+    }
+
     /// Keeps a whole answer for the next attempt.
     pub(super) fn hold(&self, key: &str, answered: Exchange) {
         lock(&self.state).held.entry(key.to_string()).or_default().push_back(answered);
     }
 
-    /// The door to the network, and an upstream's address.
-    pub(super) fn network(&self, variable: &str) -> Option<(&Egress, &Address)> {
-        self.egress.as_deref().zip(self.addresses.get(variable))
+    /// The network, and an upstream's address in it.
+    pub(super) fn network(&self, variable: &str) -> Option<(&Network, &Address)> {
+        self.network.as_ref().zip(self.addresses.get(variable))
     }
 
     /// Notes a request that was refused before it was read.
@@ -137,7 +152,7 @@ impl Room {
         };
         let decision = match found {
             Found::Plan(plan) => Decision::Play(plan),
-            Found::Nothing(_, reshape) if self.egress.is_some() => {
+            Found::Nothing(_, reshape) if self.network.is_some() => {
                 Decision::Forward(Forward { reshape, body: state.told.resolve(&asked.request.body) })
             }
             Found::Nothing(miss, _) => Decision::Play(state.missed(asked, miss)),
@@ -203,6 +218,8 @@ impl Room {
             clock: state.clock,
             misses: std::mem::take(&mut state.misses),
             troubles: std::mem::take(&mut state.troubles),
+            unaffordable: std::mem::take(&mut state.unaffordable),
+            spent: state.spent,
             refused: std::mem::take(&mut state.refused),
             unmet,
             faults: std::mem::take(&mut state.faults),
@@ -305,7 +322,5 @@ enum Found {
 /// The error that no SDK retries, and that a person understands.
 fn unrecorded(asked: &Exchange, why: &str) -> Plan {
     let message = format!("relapse replays and does not go live: {why}");
-    let mut response = failure::response(&Api::of(asked), 422, "relapse_unrecorded", &message);
-    response.headers.insert("x-should-retry".into(), "false".into());
-    Plan::at_once(response)
+    Plan::refused(&Api::of(asked), 422, "relapse_unrecorded", &message)
 }

@@ -13,12 +13,10 @@ use crate::assessment::Examiner;
 use crate::case::Case;
 use crate::client::Spent;
 use crate::fault::{Faults, Place};
-use crate::price::Price;
 use crate::project::{Application, Service, Target};
 use crate::recording::{Answers, Header, Matcher};
 use crate::verdict::{CaseReport, Doubt};
 use crate::wire::Exchange;
-use crate::wire::call::Attempt;
 use crate::yaml::Spanned;
 use command::Launcher;
 use observed::Observed;
@@ -49,6 +47,7 @@ pub(super) enum Runner {
 struct Ran {
     outcome: Result<Observed, Undecided>,
     live: Vec<Exchange>,
+    spent: Spent,
 }
 
 impl Runner {
@@ -92,6 +91,7 @@ pub(super) async fn judge(
     while let Some(trial) = trials.next() {
         let ran = runner.run(stage, case, &memory, trial).await?;
         live.extend(ran.live);
+        spent += ran.spent;
         match ran.outcome {
             Ok(observed) => {
                 let (grades, cost) = stage.graders.grade(examiner, &observed.request).await?;
@@ -109,18 +109,9 @@ pub(super) async fn judge(
     let mut report = trials.close();
     notes.dedup();
     report.notes.extend(notes);
-    live.iter().map(cost).for_each(|cost| spent += cost);
     charge(&mut report, spent);
     save(memory, live, is_complete, stage, assignment)?;
     Ok(report)
-}
-
-/// What an answer cost; one of a model without a listed price costs what nearly all of them cost at most.
-fn cost(exchange: &Exchange) -> Spent {
-    let Some(attempt) = Attempt::of(exchange) else { return Spent { requests: 1, ..Spent::default() } };
-    let model = attempt.model_responded.as_deref().or(attempt.model_requested.as_deref()).unwrap_or_default();
-    let usd = Price::of(model).unwrap_or_else(Price::ceiling).cost(&attempt.usage).unwrap_or(0.0);
-    Spent { usd, requests: 1, tokens: attempt.usage.input.unwrap_or(0) + attempt.usage.output.unwrap_or(0) }
 }
 
 /// Writes down what went live.

@@ -5,6 +5,7 @@ use super::surroundings::{self, Surroundings, Thread};
 use super::{IDLE, Memory, Ran, template, templates};
 use crate::application::{DeadEnd, Process, Program, Template};
 use crate::case::Case;
+use crate::client::Spent;
 use crate::fault::Faults;
 use crate::limit;
 use crate::project::{Application, Output, Target};
@@ -51,7 +52,9 @@ impl Launcher {
         let program = self.program(stage, case, &receiver, &dead_end, (door.base_urls(), trial))?;
         let ended = match Process::start(&program) {
             Ok(process) => process.wait(self.timeout).await,
-            Err(fault) => return Ok(Ran { outcome: Err((Doubt::Infrastructure, fault.message)), live: Vec::new() }),
+            Err(fault) => {
+                return Ok(Ran { outcome: Err((Doubt::Infrastructure, fault.message)), live: Vec::new(), spent: Spent::default() });
+            }
         };
         receiver.drain(IDLE, limit::GRACE).await;
         let run = Run { delivery: receiver.take(), witness: door.close().await, strays: dead_end.take(), thread: None };

@@ -62,13 +62,14 @@ impl Run {
 
     /// A run without an answer; what its proxy knows may say why.
     pub(super) fn of_failure(self, why: String) -> Result<Ran, Faults> {
-        let Witness { live, misses, faults, .. } = self.witness;
+        let Witness { live, misses, unaffordable, spent, faults, .. } = self.witness;
         faults.into_result(())?;
-        let outcome = match misses.as_slice() {
-            [] => (Doubt::Infrastructure, why),
-            misses => (Doubt::NeedsRecording, format!("{}\n{why}", unanswered(misses))),
+        let outcome = match (misses.as_slice(), unaffordable.as_slice()) {
+            ([], []) => (Doubt::Infrastructure, why),
+            ([], unaffordable) => (Doubt::Budget, format!("{}\n{why}", unanswered(unaffordable))),
+            (misses, _) => (Doubt::NeedsRecording, format!("{}\n{why}", unanswered(misses))),
         };
-        Ok(Ran { outcome: Err(outcome), live })
+        Ok(Ran { outcome: Err(outcome), live, spent })
     }
 
     /// Joins an answer with what was seen of it; a failure that says what it is, is an answer too.
@@ -85,9 +86,9 @@ impl Run {
     ) -> Result<Ran, Faults> {
         let Self { delivery, mut witness, strays, thread } = self;
         std::mem::take(&mut witness.faults).into_result(())?;
-        let live = std::mem::take(&mut witness.live);
+        let (live, spent) = (std::mem::take(&mut witness.live), witness.spent);
         if let Some(undecided) = undecided(&witness, &strays, &said, case) {
-            return Ok(Ran { outcome: Err(undecided), live });
+            return Ok(Ran { outcome: Err(undecided), live, spent });
         }
         let mut notes: Vec<String> = note.into_iter().chain(strays.iter().map(|host| stray(host))).collect();
         notes.extend(witness.refused.iter().map(|why| format!("a request was refused: {}", inert::one_line(why))));
@@ -102,7 +103,7 @@ impl Run {
             stage.standard.mapping,
         );
         notes.extend(request.hidden.iter().map(silence));
-        Ok(Ran { outcome: Ok(Observed { request, notes }), live })
+        Ok(Ran { outcome: Ok(Observed { request, notes }), live, spent })
     }
 }
 
@@ -110,6 +111,9 @@ impl Run {
 fn undecided(witness: &Witness, strays: &[String], said: &Said, case: &Case) -> Option<Undecided> {
     if !witness.misses.is_empty() {
         return Some((Doubt::NeedsRecording, unanswered(&witness.misses)));
+    }
+    if !witness.unaffordable.is_empty() {
+        return Some((Doubt::Budget, unanswered(&witness.unaffordable)));
     }
     if !witness.troubles.is_empty() {
         return Some((Doubt::Infrastructure, unanswered(&witness.troubles)));

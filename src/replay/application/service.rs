@@ -5,6 +5,7 @@ use super::surroundings::{self, Surroundings, Thread};
 use super::{IDLE, Memory, Ran, checked, template, templates};
 use crate::application::{self, Asked, DeadEnd, Process, Program, Response, Template, Values};
 use crate::case::Case;
+use crate::client::Spent;
 use crate::fault::{Fault, Faults, Place};
 use crate::limit;
 use crate::project::{Output, Service, Target};
@@ -97,7 +98,7 @@ impl Host {
     /// # Errors
     /// What is wrong with the case or the target. A run that cannot be judged is no error, and is told in what it came to.
     pub(super) async fn run(&self, stage: Stage<'_>, case: &Case, memory: &Memory, trial: u32) -> Result<Ran, Faults> {
-        let failed = |why: String| Ok(Ran { outcome: Err((Doubt::Infrastructure, why)), live: Vec::new() });
+        let failed = |why: String| Ok(Ran { outcome: Err((Doubt::Infrastructure, why)), live: Vec::new(), spent: Spent::default() });
         let Ok(_place) = self.places.acquire().await else { return failed("the run is over".into()) };
         let is_special = surroundings::variables(case).next().is_some();
         let waiting = if is_special { None } else { self.waiting.lock().await.pop() };

@@ -7,7 +7,7 @@ use crate::case::Case;
 use crate::condition::Conditions;
 use crate::fault::{Fault, Faults, suggest};
 use crate::project::UpstreamAddress;
-use crate::proxy::{Door, Proxy, Session, Upstream};
+use crate::proxy::{Door, Network, Proxy, Session, Upstream};
 use crate::receiver::Receiver;
 use crate::replay::Stage;
 use crate::yaml::Spanned;
@@ -42,7 +42,7 @@ impl Surroundings {
             conditions: Conditions::of(stage.root, case)?,
             trial: Some(trial),
             memory: Box::new(Arc::clone(memory)),
-            egress: stage.client.map(|client| Arc::clone(client.egress())),
+            network: stage.client.map(|client| Network { egress: Arc::clone(client.egress()), purse: Arc::clone(client.purse()) }),
         };
         self.proxy.open(session)
     }
