@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 pub use failure::Failure;
@@ -51,6 +52,30 @@ pub enum Effect {
     Shape(Shape),
     /// What the incident's wire shows happens again, byte for byte.
     Repeat(Box<Exchange>),
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.call {
+            Some(call) => write!(f, "call {call}: {}", self.effect)?,
+            None => write!(f, "any call: {}", self.effect)?,
+        }
+        if self.times > 1 { write!(f, ", {} times", self.times) } else { Ok(()) }
+    }
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fail(failure) => write!(f, "status {}", failure.status),
+            Self::Shape(shape) => shape.fmt(f),
+            Self::Repeat(exchange) => match &exchange.response {
+                Some(response) if response.status >= 400 => write!(f, "status {} as in the incident", response.status),
+                Some(response) => write!(f, "end {} as in the incident", response.end.word()),
+                None => f.write_str("no answer as in the incident"),
+            },
+        }
+    }
 }
 
 impl Effect {
@@ -320,6 +345,23 @@ mod tests {
         assert_eq!(as_seen(&left, &[]), left);
         let begun = asked("0", json!({"status": 200, "sse": [{"t_ms": 1.0, "data": "{}"}], "end": "client_gone"}));
         assert_eq!(as_seen(&begun, &[asked("1", Value::Null)]), begun);
+    }
+
+    #[test]
+    fn a_condition_is_told_in_the_words_that_it_is_written_in() {
+        let conditions = conditions(json!([
+            {"call": 1, "status": 429, "times": 8},
+            {"call": 2, "first_token": 3, "chunk_delay": 0.5, "end": "close"},
+            {"finish": "refusal"}, {"call": 1, "tool_arguments": "{"}
+        ]));
+        let told: Vec<String> = conditions.model.iter().map(Condition::to_string).collect();
+        let expected = [
+            "call 1: status 429, 8 times",
+            "call 2: first_token 3s, chunk_delay 500ms, end close",
+            "any call: finish refusal",
+            "call 1: tool_arguments {",
+        ];
+        assert_eq!(told, expected);
     }
 
     #[test]

@@ -82,8 +82,8 @@ pub struct Witness {
     pub spent: Spent,
     /// Requests that were refused before they were read, and why.
     pub refused: Vec<String>,
-    /// Places in the list of conditions that no request met.
-    pub unmet: Vec<usize>,
+    /// Conditions that took effect on no request, in words.
+    pub unmet: Vec<String>,
     /// Recordings that could not be read.
     pub faults: Faults,
 }

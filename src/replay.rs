@@ -213,6 +213,7 @@ async fn speak(
             }
         }
     }
+    notes.extend(answers.unused().filter(|_| is_complete && stage.mode == Mode::Replay));
     let header = Header { case: &case.id, target: &target.name, model: Some(speaker.full_name()), date: &day(stage.standard.now) };
     answers.save(is_complete, &header, stage.destination)?;
     let mut report = trials.close();

@@ -114,6 +114,26 @@ fn a_request_that_nothing_answers_needs_a_recording() {
 }
 
 #[test]
+fn a_condition_that_met_no_request_is_told_and_one_that_cannot_meet_any_is_refused() {
+    let repository = project();
+    repository.edit("postmortems/eight-429s.md", "[{call: 1, status: 429, times: 8}]", "[{call: 7, end: close}]");
+    repository.relapse("compile").expects(0);
+    let output = run(&repository, "run --target fixed --report markdown=out.md --report html=out.html").expects(0);
+    let told = "a condition of the case met no request: call 7: end close";
+    assert!(output.stdout.contains(told), "{output}");
+    for file in ["out.html", "out.md"] {
+        assert!(repository.read(file).contains("met no request"), "{file}");
+    }
+    repository.edit("postmortems/eight-429s.md", "conditions:", "conditions:\n  upstream: {SEARCH_URL: {json: []}}");
+    repository.relapse("compile").expects(0);
+    let refused = run(&repository, "run --target fixed").expects(2);
+    assert!(refused.stderr.contains("the case answers for `SEARCH_URL`, which is no upstream of target `fixed`"), "{refused}");
+    repository.edit("relapse.yaml", "upstreams: {OPENAI", "upstreams: {SEARCH_URL: \"https://search.test\", OPENAI");
+    let unasked = run(&repository, "run --target fixed").expects(0);
+    assert!(unasked.stdout.contains("a condition of the case met no request: upstream SEARCH_URL"), "{unasked}");
+}
+
+#[test]
 fn an_empty_list_of_conditions_is_a_calm_day() {
     let repository = project();
     repository.edit("postmortems/eight-429s.md", "[{call: 1, status: 429, times: 8}]", "[]");

@@ -497,7 +497,7 @@ fn a_condition_meets_the_request_that_it_names_and_one_that_nothing_met_is_told(
     let play = play(recorded, vec![on(2, 1, fail(503, 1)), on(3, 1, fail(500, 1))]);
     let statuses: Vec<u16> = [&first, &second, &second].iter().map(|asked| play.ask("/chat/completions", asked).status()).collect();
     assert_eq!(statuses, [200, 503, 200]);
-    assert_eq!(play.witness().unmet, [1]);
+    assert_eq!(play.witness().unmet, ["call 3: status 500"]);
 }
 
 #[test]

@@ -101,4 +101,9 @@ fn what_an_application_asks_anew_goes_live_once() {
     assert!(repository.read("cases/eight-429s/recordings/fixed.jsonl").contains("Where is my parcel?"));
     with_bot(&repository, "run --target fixed").expects(0);
     assert_eq!(server.asked().len(), 1);
+    let recording = repository.read("cases/eight-429s/recordings/fixed.jsonl");
+    let line = recording.lines().last().expect("an exchange").replace("\"seq\":1", "\"seq\":2");
+    repository.write("cases/eight-429s/recordings/fixed.jsonl", format!("{recording}{line}\n"));
+    let longer = with_bot(&repository, "run --target fixed").env("COLUMNS", "1000").expects(0);
+    assert!(longer.stdout.contains("nothing asked for what is recorded in cases/eight-429s/recordings/fixed.jsonl #2"), "{longer}");
 }

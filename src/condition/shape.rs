@@ -3,6 +3,7 @@
 use super::{Plan, answer, failure};
 use crate::wire::call::{Api, Attempt};
 use crate::wire::{End, Event, Exchange, Payload, Response};
+use std::fmt;
 use std::time::Duration;
 
 /// What is done to an answer.
@@ -40,6 +41,22 @@ impl Ending {
     /// The ending that a word names.
     pub(super) fn of(word: &str) -> Option<Self> {
         Self::ALL.iter().find(|(name, _)| *name == word).map(|(_, ending)| *ending)
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let wait = |wait: Option<Duration>| wait.map(|wait| format!("{wait:?}"));
+        let end = self.end.and_then(|end| Ending::ALL.iter().find(|(_, ending)| *ending == end)).map(|(word, _)| (*word).to_string());
+        let said = [
+            ("first_token", wait(self.first_token)),
+            ("chunk_delay", wait(self.chunk_delay)),
+            ("end", end),
+            ("finish", self.finish.clone()),
+            ("tool_arguments", self.tool_arguments.clone()),
+        ];
+        let said: Vec<String> = said.into_iter().filter_map(|(key, value)| Some(format!("{key} {}", value?))).collect();
+        f.write_str(&said.join(", "))
     }
 }
 

@@ -211,7 +211,7 @@ impl Room {
         let mut state = lock(&self.state);
         // Connections may outlive the session; what it knew is its owner's again.
         state.memory = Box::new(Blank);
-        let unmet = (0..self.conditions.model.len()).filter(|place| !state.met.contains(place)).collect();
+        let unmet = self.unmet(&state);
         Witness {
             exchanges: std::mem::take(&mut state.exchanges).into_values().collect(),
             live: std::mem::take(&mut state.live),
@@ -224,6 +224,16 @@ impl Room {
             unmet,
             faults: std::mem::take(&mut state.faults),
         }
+    }
+}
+
+impl Room {
+    /// Conditions that took effect on no request.
+    fn unmet(&self, state: &State) -> Vec<String> {
+        let model = self.conditions.model.iter().enumerate().filter(|(place, _)| !state.met.contains(place));
+        let was_asked = |variable: &str| state.exchanges.values().any(|exchange| exchange.upstream.as_deref() == Some(variable));
+        let upstream = self.conditions.upstream.keys().filter(|variable| !was_asked(variable));
+        model.map(|(_, condition)| condition.to_string()).chain(upstream.map(|variable| format!("upstream {variable}"))).collect()
     }
 }
 

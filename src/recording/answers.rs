@@ -172,6 +172,18 @@ impl Answers {
         Miss { detail: format!("{asked} {why}") }
     }
 
+    /// Places in the recording whose answers nothing asked for, in the trials that were run; none in a wire, which is
+    /// evidence of more than one conversation.
+    pub fn unused(&self) -> Option<String> {
+        let layer = self.layers.iter().find(|layer| layer.is_recording)?;
+        let run: HashSet<u32> = self.given.keys().map(|(_, trial)| *trial).collect();
+        let waiting = layer.by_key.values().flatten().filter_map(|index| layer.exchanges.get(*index));
+        let mut places: Vec<u64> = waiting.filter(|exchange| run.contains(&trial(exchange))).map(|exchange| exchange.seq).collect();
+        places.sort_unstable();
+        let places: Vec<String> = places.iter().map(|place| format!("#{place}")).collect();
+        (!places.is_empty()).then(|| format!("nothing asked for what is recorded in {} {}", layer.file, places.join(", ")))
+    }
+
     /// What became different since the recording: the request, or, where it is the same, the answer.
     pub fn change(&self, answered: &Exchange) -> Option<String> {
         let (_, nearest) = self.nearest(answered)?;

@@ -14,7 +14,7 @@ use crate::case::Case;
 use crate::client::Spent;
 use crate::fault::{Faults, Place};
 use crate::project::{Application, Service, Target};
-use crate::recording::{Answers, Header, Matcher};
+use crate::recording::{Answers, Header, Matcher, Mode};
 use crate::verdict::{CaseReport, Doubt};
 use crate::wire::Exchange;
 use crate::yaml::Spanned;
@@ -109,6 +109,8 @@ pub(super) async fn judge(
     let mut report = trials.close();
     notes.dedup();
     report.notes.extend(notes);
+    let unused = memory.lock().unwrap_or_else(PoisonError::into_inner).unused();
+    report.notes.extend(unused.filter(|_| is_complete && stage.mode == Mode::Replay));
     charge(&mut report, spent);
     save(memory, live, is_complete, stage, assignment)?;
     Ok(report)

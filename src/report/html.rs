@@ -124,9 +124,10 @@ impl Page {
     fn of(summary: &Summary) -> Self {
         let counts = summary.counts();
         let mut cases: Vec<(Standing, &CaseReport)> = summary.cases.iter().map(|case| (case.standing(summary.prove), case)).collect();
-        cases.sort_by_key(|(standing, _)| *standing);
-        let is_told = |standing: Standing| !matches!(standing, Standing::Passing);
-        let told: Vec<_> = cases.iter().filter(|(standing, _)| is_told(*standing)).collect();
+        let is_silent = |standing: Standing, case: &CaseReport| standing == Standing::Passing && case.remarks().next().is_none();
+        // Those with a section come first.
+        cases.sort_by_key(|(standing, case)| (*standing, is_silent(*standing, case)));
+        let told: Vec<_> = cases.iter().filter(|(standing, case)| !is_silent(*standing, case)).collect();
         let sections: Vec<Case> = told
             .iter()
             .take(limit::HTML_SECTIONS)

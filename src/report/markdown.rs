@@ -29,6 +29,8 @@ pub fn write(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
         text.push_str(&section);
         left -= 1;
     }
+    let passing = cases.iter().filter(|(standing, _)| *standing == Standing::Passing);
+    text.push_str(&remarks(&passing.flat_map(|(_, case)| case.remarks()).collect::<Vec<_>>()));
     out.write_all(text.as_bytes())
 }
 
@@ -43,11 +45,25 @@ fn head(summary: &Summary) -> String {
     if !summary.outcome.is_complete() {
         text.push_str("\n**The run did not end by itself; cases are missing here.**\n");
     }
-    for note in summary.notes.iter().take(limit::SHOWN_NOTES) {
-        text.push_str(&format!("\n- {}", plain(&inert::clip(note, limit::SHOWN_BYTES))));
-    }
-    text.push('\n');
+    text.push_str(&list(&summary.notes));
     text
+}
+
+/// What a reader should know of cases that passed.
+fn remarks(remarks: &[String]) -> String {
+    if remarks.is_empty() {
+        return String::new();
+    }
+    let more = remarks.len().saturating_sub(limit::SHOWN_NOTES);
+    let more = if more > 0 { format!("\n… and {more} more\n") } else { String::new() };
+    format!("\n<details><summary>seen in cases that passed</summary>\n{}{more}\n</details>\n", list(remarks))
+}
+
+/// Notes as a list, as many as a page can bear.
+fn list(notes: &[String]) -> String {
+    let item = |note: &String| format!("\n- {}", plain(&inert::clip(note, limit::SHOWN_BYTES)));
+    let items: String = notes.iter().take(limit::SHOWN_NOTES).map(item).collect();
+    if items.is_empty() { items } else { format!("{items}\n") }
 }
 
 fn section(standing: Standing, case: &CaseReport) -> String {
@@ -82,6 +98,7 @@ fn section(standing: Standing, case: &CaseReport) -> String {
         fence(&mut text, "diff", &lines.join("\n"));
         text.push_str("\n</details>\n");
     }
+    text.push_str(&list(&case.notes));
     if let Some(next) = &case.next {
         text.push_str(&format!("\nNext: {}\n", code(next)));
     }

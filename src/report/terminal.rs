@@ -293,7 +293,7 @@ impl Report<'_> {
             self.page.entry(outer("waived", Tone::Doubtful), &inert::one_line(&format!("{field} ({cases}): {why}")), Tone::Plain);
         }
         let passing = self.summary.cases.iter().filter(|case| !is_long(case.standing(self.summary.prove)) && !self.verbose);
-        let notes = passing.flat_map(|case| case.notes.iter().map(move |note| format!("{} [{}]: {note}", case.id, case.target)));
+        let notes = passing.flat_map(CaseReport::remarks);
         for note in notes.chain(self.summary.notes.iter().cloned()).collect::<Vec<_>>() {
             self.page.entry(outer("note", Tone::Quiet), &inert::one_line(&note), Tone::Plain);
         }

@@ -141,6 +141,14 @@ impl TestReport {
 }
 
 impl CaseReport {
+    /// What a reader should know of a case that has no section of its own, one sentence each.
+    pub fn remarks(&self) -> impl Iterator<Item = String> {
+        let wrong = self.contradictions.iter().map(|Contradiction { field, told, wire }| {
+            format!("the telemetry contradicts the wire on `{field}`: it tells {told}, and on the wire it is {wire}")
+        });
+        wrong.chain(self.notes.iter().cloned()).map(|remark| format!("{} [{}]: {remark}", self.id, self.target))
+    }
+
     /// How the case stands in a run; `prove` says whether regressions were asked for.
     pub fn standing(&self, prove: bool) -> Standing {
         match (self.aside(prove), self.verdict) {

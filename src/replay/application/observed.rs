@@ -92,7 +92,9 @@ impl Run {
         }
         let mut notes: Vec<String> = note.into_iter().chain(strays.iter().map(|host| stray(host))).collect();
         notes.extend(witness.refused.iter().map(|why| format!("a request was refused: {}", inert::one_line(why))));
-        notes.extend(witness.unmet.iter().map(|place| format!("condition {} of the case met no request", place + 1)));
+        notes.extend(
+            witness.unmet.iter().map(|condition| format!("a condition of the case met no request: {}", inert::one_line(condition))),
+        );
         notes.extend(delivery.findings());
         let outcome = if has_failed { Some("error".to_owned()) } else { said.outcome };
         let request = join(

@@ -37,9 +37,11 @@ impl Surroundings {
 
     /// Opens a way to the servers for one run of a case.
     pub(super) fn door(&self, stage: Stage<'_>, case: &Case, memory: &Memory, trial: u32) -> Result<Door, Faults> {
+        let conditions = Conditions::of(stage.root, case)?;
+        self.check_upstreams(case, &conditions)?;
         let session = Session {
             upstreams: self.upstreams.clone(),
-            conditions: Conditions::of(stage.root, case)?,
+            conditions,
             trial: Some(trial),
             memory: Box::new(Arc::clone(memory)),
             network: stage.client.map(|client| Network { egress: Arc::clone(client.egress()), purse: Arc::clone(client.purse()) }),
@@ -77,6 +79,21 @@ impl Surroundings {
             environment.add_resource("relapse.case", &case.id);
         }
         Ok(environment)
+    }
+
+    /// Every server whose answers the case writes is one that the target's application talks to.
+    fn check_upstreams(&self, case: &Case, conditions: &Conditions) -> Result<(), Faults> {
+        let known = || self.upstreams.iter().map(|upstream| upstream.variable.as_str());
+        let mut faults = Faults::new();
+        for variable in conditions.upstream.keys().filter(|variable| known().all(|name| name != variable.as_str())) {
+            let message = format!("the case answers for `{variable}`, which is no upstream of target `{}`", self.target);
+            let fault = Fault::new(message).in_file(Case::postmortem_path(&case.id));
+            faults.push(fault.help(match self.upstreams.is_empty() {
+                true => format!("add `upstreams: {{{variable}: URL}}` to the target in relapse.yaml"),
+                false => suggest(variable, known()),
+            }));
+        }
+        faults.into_result(())
     }
 
     /// The variables that a case sets; the target must allow each.
