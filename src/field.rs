@@ -107,6 +107,46 @@ pub fn place(name: &str) -> Option<usize> {
     PLACES.get(name).copied()
 }
 
+/// The state of every field of one request; of none where there was no telemetry.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct States {
+    /// In the order of [`ALL`], or empty.
+    states: Vec<State>,
+}
+
+impl States {
+    /// The states of all fields, in the order of [`ALL`].
+    pub fn new(states: Vec<State>) -> Self {
+        debug_assert_eq!(states.len(), ALL.len());
+        Self { states }
+    }
+
+    /// Whether there was no telemetry.
+    pub fn is_empty(&self) -> bool {
+        self.states.is_empty()
+    }
+
+    /// How many fields have a state: all or none.
+    pub fn len(&self) -> usize {
+        self.states.len()
+    }
+
+    /// The state of one field; none for a name that is no field, and where there was no telemetry.
+    pub fn get(&self, name: &str) -> Option<&State> {
+        place(name).and_then(|place| self.states.get(place))
+    }
+
+    /// Every field with its state, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &State)> {
+        static BY_NAME: LazyLock<Vec<usize>> = LazyLock::new(|| {
+            let mut places: Vec<usize> = (0..ALL.len()).collect();
+            places.sort_by_key(|place| ALL[*place].name);
+            places
+        });
+        BY_NAME.iter().filter_map(|place| Some((ALL[*place].name, self.states.get(*place)?)))
+    }
+}
+
 /// The fields of the minimum profile, quality group left out.
 pub fn minimum() -> impl Iterator<Item = &'static Definition> {
     ALL.iter().filter(|definition| definition.when != When::Asked)

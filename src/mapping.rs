@@ -226,7 +226,8 @@ pub struct Mapping {
 #[derive(Debug)]
 struct Table {
     by_key: ByKey<Vec<Entry>>,
-    fields: BTreeMap<&'static str, Arc<[Arc<str>]>>,
+    /// The keys of every field, in the order of all fields.
+    fields: Vec<Arc<[Arc<str>]>>,
 }
 
 impl Mapping {
@@ -255,7 +256,8 @@ impl Mapping {
 
     /// The keys under which a field is looked for, most likely first.
     pub fn keys(&self, field: &str) -> Arc<[Arc<str>]> {
-        self.table().fields.get(field).cloned().unwrap_or_default()
+        let keys = || field::place(field).and_then(|place| self.table().fields.get(place));
+        keys().cloned().unwrap_or_default()
     }
 
     /// Everything that a span carries, the first alias of each field winning.
@@ -298,11 +300,13 @@ impl Mapping {
 impl Table {
     fn of(file: &'static File, aliases: &BTreeMap<String, Vec<String>>) -> Self {
         debug_assert_eq!(file.version, VERSION, "mapping.yaml");
-        let mut table = Self { by_key: ByKey::default(), fields: BTreeMap::new() };
+        let mut table = Self { by_key: ByKey::default(), fields: vec![Arc::default(); field::ALL.len()] };
         for (field, list) in file.fields.iter().chain(&file.facts) {
             let own = aliases.get(field).into_iter().flatten().map(|key| own_alias(key, list));
             let all: Vec<Alias> = own.chain(list.iter().cloned()).collect();
-            table.fields.insert(field, all.iter().map(shown_key).collect());
+            if let Some(place) = field::place(field) {
+                table.fields[place] = all.iter().map(shown_key).collect();
+            }
             for (rank, alias) in all.into_iter().enumerate() {
                 let key = Arc::from(alias.key.as_str());
                 table.by_key.entry(key).or_default().push(Entry { field, rank, shown: shown_key(&alias), alias });
@@ -574,17 +578,37 @@ pub fn loses_failed_calls(scope: &str) -> bool {
     FILE.loses_failed_calls.iter().any(|start| scope.starts_with(start.as_str()))
 }
 
-/// What to add for a field that this instrumentation cannot carry by itself.
-pub fn cannot_carry(convention: &str, field: &str) -> Option<&'static str> {
-    FILE.cannot.iter().find(|rule| rule.convention == convention && rule.field == field).map(|rule| rule.add.as_str())
+/// What an instrumentation has to say of a field that is missing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Advice {
+    /// The attribute to add, in its own words.
+    pub add: Option<&'static str>,
+    /// What to do because it cannot carry the field by itself.
+    pub instead: Option<&'static str>,
 }
 
-/// The attribute to add for a field in the words of an instrumentation, if it has its own way to set it.
-pub fn attribute_to_add_for(convention: &str, field: &str) -> Option<&'static str> {
-    FILE.add_for.get(convention)?.get(field).map(String::as_str)
+/// What an instrumentation has to say of a field; none when it has nothing to say of any.
+pub fn advice(convention: &str, field: &str) -> Option<Advice> {
+    /// By instrumentation, then in the order of all fields.
+    static ADVICE: LazyLock<HashMap<&str, Vec<Advice>, FixedState>> = LazyLock::new(|| {
+        let mut all: HashMap<&str, Vec<Advice>, FixedState> = HashMap::default();
+        let of_none = || vec![Advice::default(); field::ALL.len()];
+        for (convention, adds) in &FILE.add_for {
+            let advice = all.entry(convention).or_insert_with(of_none);
+            adds.iter().filter_map(|(field, add)| Some((field::place(field)?, add))).for_each(|(place, add)| advice[place].add = Some(add));
+        }
+        for rule in FILE.cannot.iter().rev() {
+            let advice = all.entry(&rule.convention).or_insert_with(of_none);
+            field::place(&rule.field).into_iter().for_each(|place| advice[place].instead = Some(&rule.add));
+        }
+        all
+    });
+    ADVICE.get(convention)?.get(field::place(field)?).copied()
 }
 
 /// The attribute to add for a field, whatever the instrumentation.
 pub fn attribute_to_add(field: &str) -> &'static str {
-    FILE.add.get(field).map_or("an attribute named under telemetry.aliases", String::as_str)
+    static ADD: LazyLock<Vec<Option<&str>>> =
+        LazyLock::new(|| field::ALL.iter().map(|definition| FILE.add.get(definition.name).map(String::as_str)).collect());
+    field::place(field).and_then(|place| ADD[place]).unwrap_or("an attribute named under telemetry.aliases")
 }

@@ -8,7 +8,7 @@ mod share;
 mod stages;
 mod sweep;
 
-use crate::field::{On, State};
+use crate::field::{On, State, States};
 use crate::mapping::Mapping;
 use crate::signal::Signals;
 use crate::trace::{Document, Trace};
@@ -16,7 +16,6 @@ use crate::verdict::{Bar, Contradiction, Waterfall};
 use crate::wire::Exchange;
 use crate::wire::summary::Summary;
 use serde_json::Value;
-use std::collections::BTreeMap;
 
 pub(crate) use outcome::finish_of;
 pub use share::share;
@@ -69,7 +68,7 @@ pub struct Request {
     /// The signals.
     pub signals: Signals,
     /// The state of every field.
-    pub fields: BTreeMap<&'static str, State>,
+    pub fields: States,
     /// What the telemetry does not tell.
     pub hidden: Vec<Hidden>,
     /// What the telemetry tells wrongly.

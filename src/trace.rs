@@ -1,6 +1,6 @@
 //! A trace: what one request did as its telemetry tells it, in one normalised model.
 
-use crate::field::{self, On, State, When};
+use crate::field::{self, On, State, States, When};
 use crate::mapping::{self, Findings, Kind, Mapping};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -306,13 +306,13 @@ impl Trace {
     }
 
     /// The state of every field in the minimum profile, by name: a field whose condition is not met is not required.
-    pub fn states(&self, mapping: &Mapping) -> BTreeMap<&'static str, State> {
+    pub fn states(&self, mapping: &Mapping) -> States {
         let told = self.told();
         let state = |(definition, told): (&'static field::Definition, &Option<usize>)| match self.condition_met(definition) {
-            true => (definition.name, self.state_told(definition.name, *told, mapping)),
-            false => (definition.name, State::ConditionNotMet),
+            true => self.state_told(definition.name, *told, mapping),
+            false => State::ConditionNotMet,
         };
-        field::ALL.iter().zip(&told).map(state).collect()
+        States::new(field::ALL.iter().zip(&told).map(state).collect())
     }
 
     /// The span that tells each field first (or last, where that counts), in the order of all fields.
@@ -372,12 +372,9 @@ impl Trace {
 
     /// Absent, or indeterminate with the reason; `node` narrows it to one span.
     fn lacking(&self, field: &str, node: Option<usize>, mapping: &Mapping) -> State {
-        let asked: Vec<&Node> = match node {
-            Some(index) => vec![&self.nodes[index]],
-            None => self.nodes.iter().collect(),
-        };
-        let own = self.conventions.iter().find_map(|convention| mapping::attribute_to_add_for(convention, field));
-        let add = own.unwrap_or_else(|| mapping::attribute_to_add(field));
+        let asked = node.map_or(self.nodes.as_slice(), |index| std::slice::from_ref(&self.nodes[index]));
+        let advice = || self.conventions.iter().filter_map(|convention| mapping::advice(convention, field));
+        let add = advice().find_map(|advice| advice.add).unwrap_or_else(|| mapping::attribute_to_add(field));
         let indeterminate = |reason: &str, add: String| State::Indeterminate { reason: reason.into(), add: add.into() };
         if field == "latency.first_token" && asked.iter().any(|node| node.kind == Kind::Model && node.events_dropped) {
             return indeterminate("events-dropped", format!("{add}, or raise OTEL_SPAN_EVENT_COUNT_LIMIT"));
@@ -391,7 +388,7 @@ impl Trace {
                 "content capture (OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=SPAN_ONLY)".into(),
             );
         }
-        if let Some(add) = self.conventions.iter().find_map(|convention| mapping::cannot_carry(convention, field)) {
+        if let Some(add) = advice().find_map(|advice| advice.instead) {
             return indeterminate("instrumentation-cannot-carry-it", add.into());
         }
         State::Absent { looked: mapping.keys(field), add: add.into() }

@@ -246,8 +246,9 @@ fn without_the_wire_nothing_is_claimed_that_the_telemetry_does_not_say() {
             let near = signal == "latency.first_token" && !wrong.contains(field);
             let problem = if claimed.is_null() {
                 let matters = *known != json!(0) && *known != json!(false) && with.len() == 1;
-                let is_said =
-                    hidden.contains(field) || wrong.contains(field) || with.iter().any(|request| request.fields[field].is_present());
+                let is_said = hidden.contains(field)
+                    || wrong.contains(field)
+                    || with.iter().any(|request| request.fields.get(field).is_some_and(State::is_present));
                 (matters && !is_said).then(|| format!("{signal}: {known} is hidden, and not reported"))
             } else {
                 (claimed != *known && !near && !wrong.contains(field)).then(|| format!("{signal}: claimed {claimed}, and it is {known}"))
@@ -352,7 +353,7 @@ fn a_field_is_present_exactly_when_the_telemetry_carries_it() {
         }
         let requests = capture.requests(false);
         for (field, known) in CARRIED_BY {
-            let told: Vec<&str> = requests.iter().filter_map(|request| key_of(&request.fields[field])).collect();
+            let told: Vec<&str> = requests.iter().filter_map(|request| key_of(request.fields.get(field)?)).collect();
             // Attempts that are spans of their own are counted, and no attribute says how many they are.
             let is_carried = known.iter().any(|key| carried.contains(*key)) || told.contains(&"one span for each attempt");
             score.check(&capture, field, &(!told.is_empty()).into(), &is_carried.into());

@@ -3,6 +3,7 @@
 
 use camino::Utf8PathBuf;
 use relapse::evidence::{Evidence, stream, stream_files};
+use relapse::field::State;
 use relapse::limit;
 use relapse::mapping::Mapping;
 use relapse::request::Request;
@@ -40,7 +41,7 @@ fn root(trace: usize) -> String {
 
 /// What is told of each request: its id, tokens and user.
 fn told(request: &Request) -> String {
-    let user = request.fields["user.id"].value().cloned().unwrap_or_default();
+    let user = request.fields.get("user.id").and_then(State::value).cloned().unwrap_or_default();
     let id = request.trace.as_ref().unwrap().id.trim_start_matches('0').to_string();
     format!("{id} {} {user}", request.signals.read("tokens.input").to_json())
 }

@@ -1,13 +1,12 @@
 //! An observation: everything that checks may look at, of one candidate.
 
 use crate::expression::{Environment, FieldValue, Frame};
-use crate::field::State;
+use crate::field::{State, States};
 use crate::grade::Grades;
 use crate::request::ToolUse;
 use crate::signal::{Datum, Signals};
 use crate::trace::Document;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
 
 /// What one candidate did, beside what it is compared with.
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +22,7 @@ pub struct Observation<'a> {
     /// The accepted run's signals; the healthy ones until a run was accepted.
     pub accepted: &'a Signals,
     /// The candidate's fields; none where there is no telemetry.
-    pub fields: Option<&'a BTreeMap<&'static str, State>>,
+    pub fields: Option<&'a States>,
     /// The healthy request's values of fields.
     pub healthy_fields: &'a Map<String, Value>,
     /// The tools that were asked for; none when nothing says.

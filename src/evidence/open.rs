@@ -99,7 +99,7 @@ impl Open {
         if !self.traces.contains_key(id) {
             self.traces.insert(id.to_string(), Held { early, ..Held::default() });
         }
-        let held = self.traces.entry(id.to_string()).or_default();
+        let held = self.traces.get_mut(id).expect("it was put there");
         if held.touched != self.now {
             held.touched = self.now;
             self.order.push_back((self.now, id.to_string()));

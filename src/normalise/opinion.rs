@@ -100,9 +100,12 @@ fn annotations(attributes: &Attributes) -> Vec<Opinion> {
 }
 
 /// The list and number of an annotation's key, and its member.
+///
+/// Read from its end, because every key of every span is asked and nearly none is one.
 fn numbered(key: &str) -> Option<((&str, &str), &str)> {
-    let (list, rest) = ["annotations.", "evaluations."].iter().find_map(|list| Some((*list, &key[key.find(list)? + list.len()..])))?;
-    let (number, member) = rest.split_once('.')?;
-    let member = member.strip_prefix("annotation.").or_else(|| member.strip_prefix("evaluation."))?;
+    let (rest, member) = key.rsplit_once('.')?;
+    let rest = rest.strip_suffix(".annotation").or_else(|| rest.strip_suffix(".evaluation"))?;
+    let (list, number) = rest.rsplit_once('.')?;
+    let list = ["annotations", "evaluations"].into_iter().find(|name| list.ends_with(name))?;
     number.bytes().all(|byte| byte.is_ascii_digit()).then_some(((list, number), member))
 }

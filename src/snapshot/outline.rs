@@ -40,7 +40,7 @@ pub(super) fn of(request: &Request) -> String {
         let ids: Vec<&str> = documents.iter().map(|document| document.id.as_str()).collect();
         let _ = write!(text, "\ndocuments: {}", if ids.is_empty() { "none".to_string() } else { ids.join(", ") });
     }
-    let present = request.fields.iter().filter(|(_, state)| matches!(state, State::Present { .. })).map(|(field, _)| *field);
+    let present = request.fields.iter().filter(|(_, state)| matches!(state, State::Present { .. })).map(|(field, _)| field);
     let present: Vec<&str> = present.collect();
     if !present.is_empty() {
         let _ = write!(text, "\nfields: {}", present.join(", "));
