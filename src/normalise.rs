@@ -8,6 +8,7 @@ mod group;
 mod message;
 mod opinion;
 mod parents;
+mod plain;
 mod record;
 mod tree;
 

@@ -1,5 +1,6 @@
 //! Messages of every convention, read into one neutral form.
 
+use super::plain;
 use super::tree::Tree;
 use crate::otlp::{AnyValue, Attributes};
 use crate::trace::{Document, Message, ToolRequest};
@@ -13,7 +14,7 @@ pub(super) fn list(json: &Value) -> Vec<Message> {
 
 /// Messages out of the text of a JSON list; none when it is no JSON, as when it was cut off.
 pub(super) fn parse(text: &str) -> Option<Vec<Message>> {
-    Tree::parse(text).map(|tree| read(&tree))
+    plain::parse(text).or_else(|| Tree::parse(text).map(|tree| read(&tree)))
 }
 
 fn read(json: &Tree<'_>) -> Vec<Message> {
