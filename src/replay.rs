@@ -12,7 +12,7 @@ use crate::assessment::{Examiner, Source, Standard};
 use crate::case::Case;
 use crate::client::{Client, Spent};
 use crate::disk::{Destination, Root};
-use crate::fault::Faults;
+use crate::fault::{Fault, Faults};
 use crate::grading::Graders;
 use crate::project::{Project, Target, TargetKind};
 use crate::recording::{Answers, Header, Matcher, Mode};
@@ -79,11 +79,31 @@ impl<E: Into<Faults>> From<E> for Halt {
     }
 }
 
+/// What a case came to on a target.
+struct Decided {
+    report: CaseReport,
+    /// Whether its live answers were written: they are paid for, and what they came to is known either way.
+    saved: Result<(), Fault>,
+}
+
+impl Decided {
+    /// The report, with a note of what was not written.
+    fn told(mut self, unsaved: &mut Faults) -> CaseReport {
+        if let Err(fault) = self.saved {
+            self.report.notes.push(format!("its live answers were not recorded: {}", fault.message));
+            unsaved.push(fault);
+        }
+        self.report
+    }
+}
+
 /// What a run came to.
 #[derive(Debug)]
 pub struct Replayed {
     /// The assignments that were decided, in their order; all of them unless the run was interrupted.
     pub reports: Vec<CaseReport>,
+    /// Why live answers were not written; what they came to is reported all the same.
+    pub unsaved: Faults,
     /// [`Outcome::Interrupted`] or [`Outcome::Terminated`], if a signal ended the run.
     pub interrupted: Option<Outcome>,
 }
@@ -112,9 +132,10 @@ pub fn replay(stage: Stage<'_>, assignments: &[Assignment<'_>]) -> Result<Replay
         },
     );
     runtime.block_on(close_all(&ready));
-    let mut faults = Faults::new();
-    let reports = results.into_iter().filter_map(|result| faults.take(result).flatten()).collect();
-    faults.into_result(Replayed { reports, interrupted: interrupt.outcome() })
+    let (mut faults, mut unsaved) = (Faults::new(), Faults::new());
+    let decided = results.into_iter().filter_map(|result| faults.take(result).flatten());
+    let reports = decided.map(|decided| decided.told(&mut unsaved)).collect();
+    faults.into_result(Replayed { reports, unsaved, interrupted: interrupt.outcome() })
 }
 
 async fn prepare_all<'a>(stage: Stage<'_>, assignments: &[Assignment<'a>]) -> Result<BTreeMap<&'a str, Ready>, Faults> {
@@ -146,11 +167,11 @@ async fn prepare(stage: Stage<'_>, target: &Target) -> Result<Ready, Faults> {
 }
 
 /// The report of one assignment; none when nothing in the case applies to the target.
-async fn run(stage: Stage<'_>, ready: &Ready, assignment: Assignment<'_>) -> Result<Option<CaseReport>, Faults> {
+async fn run(stage: Stage<'_>, ready: &Ready, assignment: Assignment<'_>) -> Result<Option<Decided>, Faults> {
     let mut acceptance = Acceptance::load(stage, assignment)?;
     let examiner = Examiner::new(stage.root, assignment.case)?.accepting(acceptance.signals());
     let target = &assignment.target.name;
-    let report = match ready {
+    let Decided { report, saved } = match ready {
         Ready::Prompt(_) if !examiner.applies_to_prompts() => return Ok(None),
         Ready::Prompt(speaker) => speak(stage, speaker, &examiner, assignment, &mut acceptance).await?,
         Ready::Traces(pool) => {
@@ -168,13 +189,13 @@ async fn run(stage: Stage<'_>, ready: &Ready, assignment: Assignment<'_>) -> Res
             }
             let mut report = trials.close();
             charge(&mut report, spent);
-            report
+            Decided { report, saved: Ok(()) }
         }
         // On the heap, because every conversation would have to make room for the longest kind.
         Ready::Application(runner) => Box::pin(application::judge(stage, runner, &examiner, assignment, &mut acceptance)).await?,
     };
     let report = cause::explain(stage, assignment, report, acceptance.seen());
-    Ok(Some(acceptance.settle(stage, assignment, report)?))
+    Ok(Some(Decided { report: acceptance.settle(stage, assignment, report)?, saved }))
 }
 
 fn charge(report: &mut CaseReport, spent: Spent) {
@@ -189,7 +210,7 @@ async fn speak(
     examiner: &Examiner<'_>,
     assignment: Assignment<'_>,
     acceptance: &mut Acceptance<'_>,
-) -> Result<CaseReport, Faults> {
+) -> Result<Decided, Faults> {
     let Assignment { case, target } = assignment;
     let matcher = Matcher { matching: &stage.project.matching, redactor: stage.redactor };
     let mut answers = Answers::open(stage.root, case, &target.name, matcher, stage.mode)?;
@@ -215,7 +236,7 @@ async fn speak(
     }
     notes.extend(answers.unused().filter(|_| is_complete && stage.mode == Mode::Replay));
     let header = Header { case: &case.id, target: &target.name, model: Some(speaker.full_name()), date: &day(stage.standard.now) };
-    answers.save(is_complete, &header, stage.destination)?;
+    let saved = answers.save(is_complete, &header, stage.destination).map(drop);
     let mut report = trials.close();
     charge(&mut report, spent);
     report.notes.extend(notes);
@@ -223,7 +244,7 @@ async fn speak(
         report.signals.set_number("calls.unrecorded", Some(f64::from(unrecorded)));
         report.next = Some("add the lines above to `tool_results`, then run `relapse compile`".into());
     }
-    Ok(report)
+    Ok(Decided { report, saved })
 }
 
 /// Where the trials of a case come from. A recording that is completed has as many as before; a refresh has as many as the

@@ -152,13 +152,17 @@ pub fn drop_pending(destination: Destination<'_>, case: &str, target: &str) -> R
 /// Accepts the behaviour of every case that has no snapshot yet: then it passes.
 ///
 /// # Errors
-/// A disk that does not take it.
+/// A disk that does not take it; that case stays new.
 pub fn accept_new(root: &Root, reports: &mut [CaseReport]) -> Result<(), Faults> {
     let mut faults = Faults::new();
     for report in reports {
         let Some(snapshot) = report.snapshot.take_if(|snapshot| snapshot.accepted.is_none()) else { continue };
         let path = Utf8Path::new(&snapshot.path);
-        faults.take(root.write_atomic(&pending(path), snapshot.pending.as_bytes()).and_then(|_| accept(root, path)));
+        let written = root.write_atomic(&pending(path), snapshot.pending.as_bytes()).and_then(|_| accept(root, path));
+        if faults.take(written).is_none() {
+            report.snapshot = Some(snapshot);
+            continue;
+        }
         report.verdict = Verdict::Passed;
         report.next = None;
         report.notes.push(format!("accepted {path}"));

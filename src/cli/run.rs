@@ -100,12 +100,12 @@ pub(super) fn run(root: &Root, args: &Args, terminal: Terminal) -> Result<Outcom
         destination,
         trials: args.trials,
     };
-    let Replayed { mut reports, interrupted } = replay::replay(stage, &assignments)?;
-    let saved = graders.save(destination);
+    let Replayed { mut reports, mut unsaved, interrupted } = replay::replay(stage, &assignments)?;
+    unsaved.take(graders.save(destination));
     if args.accept_new {
-        snapshot::accept_new(root, &mut reports)?;
+        unsaved.take(snapshot::accept_new(root, &mut reports));
     }
-    snapshot::put_pending(&reports, destination)?;
+    unsaved.take(snapshot::put_pending(&reports, destination));
     let notes = waivers(&project).into_iter().chain(notes).collect();
     let stories = stories((root, &mapping), &requests, &reports)?;
     let mut summary = Summary { part, stories, ..Summary::of(reports, args.wanted.prove, notes) };
@@ -115,9 +115,9 @@ pub(super) fn run(root: &Root, args: &Args, terminal: Terminal) -> Result<Outcom
     summary = interrupted.into_iter().fold(summary, Summary::worsened);
     summary = summary.compared(&args.wanted.comparable(&project)).redacted(&redactor);
     summary.notes.extend(unkept(&summary, destination));
-    if let Err(faults) = saved {
+    if !unsaved.is_empty() {
         summary = summary.worsened(Outcome::Unreported);
-        terminal.faults(&faults, Some(root));
+        terminal.faults(&unsaved, Some(root));
     }
     Ok(publish(summary, &requests, &args.publish, (root, terminal)))
 }

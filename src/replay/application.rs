@@ -7,15 +7,15 @@ mod service;
 mod surroundings;
 
 use super::acceptance::Acceptance;
-use super::{Assignment, Stage, charge, day, source};
+use super::{Assignment, Decided, Stage, charge, day, source};
 use crate::application::Template;
 use crate::assessment::Examiner;
 use crate::case::Case;
 use crate::client::Spent;
-use crate::fault::{Faults, Place};
+use crate::fault::{Fault, Faults, Place};
 use crate::project::{Application, Service, Target};
 use crate::recording::{Answers, Header, Matcher, Mode};
-use crate::verdict::{CaseReport, Doubt};
+use crate::verdict::Doubt;
 use crate::wire::Exchange;
 use crate::yaml::Spanned;
 use command::Launcher;
@@ -81,7 +81,7 @@ pub(super) async fn judge(
     examiner: &Examiner<'_>,
     assignment: Assignment<'_>,
     acceptance: &mut Acceptance<'_>,
-) -> Result<CaseReport, Faults> {
+) -> Result<Decided, Faults> {
     let Assignment { case, target } = assignment;
     let matcher = Matcher { matching: &stage.project.matching, redactor: stage.redactor };
     let answers = Answers::open(stage.root, case, &target.name, matcher, stage.mode)?;
@@ -112,19 +112,18 @@ pub(super) async fn judge(
     let unused = memory.lock().unwrap_or_else(PoisonError::into_inner).unused();
     report.notes.extend(unused.filter(|_| is_complete && stage.mode == Mode::Replay));
     charge(&mut report, spent);
-    save(memory, live, is_complete, stage, assignment)?;
-    Ok(report)
+    let saved = save(memory, live, is_complete, stage, assignment);
+    Ok(Decided { report, saved })
 }
 
 /// Writes down what went live.
-fn save(memory: Memory, live: Vec<Exchange>, is_complete: bool, stage: Stage<'_>, assignment: Assignment<'_>) -> Result<(), Faults> {
+fn save(memory: Memory, live: Vec<Exchange>, is_complete: bool, stage: Stage<'_>, assignment: Assignment<'_>) -> Result<(), Fault> {
     // The sessions are over, so that nobody else holds it.
     let Some(answers) = Arc::into_inner(memory) else { return Ok(()) };
     let mut answers = answers.into_inner().unwrap_or_else(PoisonError::into_inner);
     live.into_iter().for_each(|exchange| answers.keep(exchange));
     let header = Header { case: &assignment.case.id, target: &assignment.target.name, model: None, date: &day(stage.standard.now) };
-    answers.save(is_complete, &header, stage.destination)?;
-    Ok(())
+    answers.save(is_complete, &header, stage.destination).map(drop)
 }
 
 fn template(text: &Spanned<String>, names: &[&str], faults: &mut Faults) -> Option<Template> {
