@@ -2,8 +2,10 @@
 
 mod beneath;
 mod destination;
+mod lock;
 
 pub use destination::Destination;
+pub use lock::Lock;
 
 use crate::fault::{Fault, Place};
 use beneath::Opened;

@@ -319,6 +319,34 @@ fn a_recording_that_cannot_be_read_is_never_written_over() {
     assert!(server.asked().is_empty());
 }
 
+#[cfg(unix)]
+#[test]
+fn an_answer_that_cannot_be_written_is_judged_and_reported_all_the_same() {
+    let (repository, server) = (project("openai", "{}"), answering("Within 30 days."));
+    let elsewhere = Repository::of("passed");
+    let _ = std::fs::remove_dir(repository.path("cases/refund-window/recordings"));
+    std::os::unix::fs::symlink(elsewhere.path("cases"), repository.path("cases/refund-window/recordings")).expect("a link");
+    let output = live(&repository, &server, "--mode record").expects(74);
+    assert!(output.stderr.contains("leaves the repository through a link"), "{output}");
+    let case = case(&repository);
+    assert_eq!((&case["verdict"], &case["answer"]), (&json!("passed"), &json!("Within 30 days.")));
+    assert!(case["notes"].to_string().contains("its live answers were not recorded"), "{case}");
+}
+
+#[cfg(unix)]
+#[test]
+fn two_runs_that_record_do_not_mix_and_the_second_sends_nothing() {
+    let (repository, server) = (project("openai", "{}"), answering("Within 30 days."));
+    let folder = std::fs::File::open(repository.path("")).expect("the folder");
+    folder.lock().expect("nobody else has it");
+    let refused = live(&repository, &server, "--mode record").expects(3);
+    assert!(refused.stderr.contains("another relapse is recording into"), "{refused}");
+    assert!(server.asked().is_empty());
+    repository.relapse("run").expects(5);
+    drop(folder);
+    live(&repository, &server, "--mode record").expects(0);
+}
+
 // Faults.
 
 /// Runs against a server that fails in one way; how often it was asked, and what the user reads.

@@ -7,7 +7,7 @@ use super::print::Terminal;
 use crate::canonical;
 use crate::case::{Case, Proof};
 use crate::compile::{self, Compilation, Standards};
-use crate::disk::Root;
+use crate::disk::{Lock, Root};
 use crate::fault::{Fault, Faults, suggest};
 use crate::limit;
 use crate::postmortem::{self, Postmortem, Status};
@@ -61,6 +61,7 @@ pub(super) fn compile(root: &Root, args: &Args, terminal: Terminal) -> Result<Ou
     }
     let active: Vec<&Postmortem> = chosen.iter().copied().filter(|postmortem| postmortem.status != Status::Withdrawn).collect();
     if args.record {
+        let _lock = Lock::take(root.path())?;
         let (redactor, client) = (live::redactor(&project)?, live::client(&project, live::hosts(&args.allow_host)?, args.budget_usd)?);
         let spent = record::record(root, &project, &mapping, &active, (&client, &redactor))?;
         terminal.line(&format!("asked graders {} times, {:.4} USD", spent.requests, spent.usd));

@@ -83,6 +83,8 @@ pub(super) fn run(root: &Root, args: &Args, terminal: Terminal) -> Result<Outcom
     let standard = Standard { telemetry: &project.telemetry, mapping: &mapping, now: now(), rate_tests: suite.rate_tests() };
     let runbook = Runbook::load(root)?;
     let destination = destination(root, args)?;
+    // Until the process ends: what is read from recordings is what is written over.
+    let _lock = client.as_ref().map(|_| destination.lock()).transpose()?;
     let graders = graders(root, &project, &assignments, (&redactor, client.as_ref(), args.mode))?;
     let stage = Stage {
         root,

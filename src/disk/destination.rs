@@ -1,6 +1,6 @@
 //! A destination: where a run puts what a person will review and commit.
 
-use super::{Root, write_atomic};
+use super::{Lock, Root, write_atomic};
 use crate::fault::Fault;
 use camino::Utf8Path;
 
@@ -25,6 +25,18 @@ impl Destination<'_> {
             Self::Tree(root) => root.write_atomic(path, bytes).map(drop),
             Self::Folder(folder) => write_atomic(&folder.join(super::confine(Utf8Path::new(""), path.as_str())?), bytes).map(drop),
             Self::Nowhere => Ok(()),
+        }
+    }
+
+    /// Takes the folder for this process, where there is one; see [`Lock::take`].
+    ///
+    /// # Errors
+    /// Another process has it.
+    pub fn lock(&self) -> Result<Option<Lock>, Fault> {
+        match self {
+            Self::Tree(root) => Lock::take(root.path()).map(Some),
+            Self::Folder(folder) => Lock::take(folder).map(Some),
+            Self::Nowhere => Ok(None),
         }
     }
 
