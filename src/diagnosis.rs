@@ -78,6 +78,36 @@ pub struct Shift {
     pub now: Datum,
 }
 
+/// How far past its thresholds a signal is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Worth a look.
+    Warn,
+    /// Worth waking someone.
+    Page,
+}
+
+impl Level {
+    /// The word in reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Warn => "warn",
+            Self::Page => "page",
+        }
+    }
+}
+
+/// A signal past a threshold of the runbook.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Alarm {
+    /// How it differs from the baseline.
+    #[serde(flatten)]
+    pub shift: Shift,
+    /// The furthest threshold that it is past.
+    pub level: Level,
+}
+
 /// One line of a prompt that was removed or added.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -132,7 +162,7 @@ pub struct Diagnosis {
     /// The share of the change in time that each stage explains, where it is slower.
     pub shares: BTreeMap<String, f64>,
     /// Signals past a threshold of the runbook.
-    pub signals: Vec<Shift>,
+    pub signals: Vec<Alarm>,
     /// What else differs: models, parameters, tools, versions.
     pub changed: Vec<Shift>,
     /// The prompt's difference.
@@ -160,7 +190,8 @@ impl Diagnosis {
         for text in lines.chain(judged).chain([&mut self.look_first]) {
             *text = redactor.redact(text).into_owned();
         }
-        let shifts = self.signals.iter_mut().chain(&mut self.changed).flat_map(|shift| [&mut shift.base, &mut shift.now]);
+        let alarms = self.signals.iter_mut().map(|alarm| &mut alarm.shift);
+        let shifts = alarms.chain(&mut self.changed).flat_map(|shift| [&mut shift.base, &mut shift.now]);
         let values = self.hypotheses.iter_mut().flat_map(|judged| judged.values.values_mut());
         shifts.chain(values).for_each(|datum| datum.redact(redactor));
     }

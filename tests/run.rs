@@ -469,7 +469,7 @@ fn telemetry_that_contradicts_the_wire_on_a_required_field_regresses() {
         blind      format-lost · nothing tells output: add gen_ai.output.messages
         unclear    params-changed
         refuted    stream-broken, finish-unknown, prompt-changed
-        signal     output.truncated: false → true
+        warn       output.truncated: false → true
         changed    finish_reason: "stop" → "length"
 
       1 other test holds

@@ -1,7 +1,7 @@
 //! A diagnosis written down: where to look first, every hypothesis with its numbers, and what differs.
 
 use super::page::{Label, Page, Tone};
-use crate::diagnosis::{Diagnosis, Edit, Judgement, Shift, Standing};
+use crate::diagnosis::{Diagnosis, Edit, Judgement, Level, Shift, Standing};
 use crate::inert;
 use crate::limit;
 use crate::signal::Datum;
@@ -56,10 +56,13 @@ pub(super) fn section(page: &mut Page, diagnosis: &Diagnosis, detail: Detail) {
     if !diagnosis.shares.is_empty() {
         let mut shares: Vec<(&String, &f64)> = diagnosis.shares.iter().collect();
         shares.sort_by(|one, other| other.1.total_cmp(one.1));
-        let told: Vec<String> = shares.into_iter().map(|(stage, share)| format!("{stage} {share:.2}")).collect();
+        let told: Vec<String> = shares.into_iter().map(|(stage, share)| format!("{stage} {}", hundredths(*share))).collect();
         page.entry(label("time", Tone::Quiet), &shown(&format!("share of the change: {}", told.join(" · "))), Tone::Plain);
     }
-    diagnosis.signals.iter().for_each(|shift| page.entry(label("signal", Tone::Quiet), &difference(shift), Tone::Plain));
+    for alarm in &diagnosis.signals {
+        let tone = if alarm.level == Level::Page { Tone::Bad } else { Tone::Quiet };
+        page.entry(label(alarm.level.word(), tone), &difference(&alarm.shift), Tone::Plain);
+    }
     // A failing test shows the answer already.
     let changed = diagnosis.changed.iter().filter(|shift| detail == Detail::Whole || shift.name != "answer");
     changed.for_each(|shift| page.entry(label("changed", Tone::Quiet), &difference(shift), Tone::Plain));
@@ -87,7 +90,7 @@ fn tone(standing: Standing) -> Tone {
 /// A hypothesis with its share, its numbers, and why it cannot be told.
 pub(super) fn hypothesis(judged: &Judgement) -> String {
     let mut parts = vec![judged.hypothesis.clone()];
-    parts.extend(judged.share.map(|share| format!("{share:.2} of the change")));
+    parts.extend(judged.share.map(|share| format!("{} of the change", hundredths(share))));
     if judged.standing == Standing::Blind {
         parts.extend(judged.add.iter().map(|missing| format!("nothing tells {}: add {}", missing.field, missing.add)));
     } else {
@@ -96,6 +99,11 @@ pub(super) fn hypothesis(judged: &Judgement) -> String {
         parts.extend(judged.why.clone());
     }
     shown(&parts.join(" · "))
+}
+
+/// A share with two digits, and no sign before zero.
+fn hundredths(share: f64) -> String {
+    format!("{:.2}", (share * 100.0).round() / 100.0 + 0.0)
 }
 
 fn difference(shift: &Shift) -> String {
@@ -125,7 +133,7 @@ pub(super) fn short(diagnosis: &Diagnosis) -> String {
 #[cfg(test)]
 pub(super) mod sample {
     use super::*;
-    use crate::diagnosis::{Hunk, Missing};
+    use crate::diagnosis::{Alarm, Hunk, Missing};
     use std::collections::BTreeMap;
 
     /// One text wherever recorded text can be.
@@ -146,7 +154,7 @@ pub(super) mod sample {
                 next: text(),
             }],
             shares: BTreeMap::from([(text(), 1.0)]),
-            signals: vec![shift.clone()],
+            signals: vec![Alarm { shift: shift.clone(), level: Level::Warn }],
             changed: vec![shift],
             prompt: vec![Hunk { edits: vec![Edit::Removed(text()), Edit::Added(text())] }],
         }

@@ -3,7 +3,7 @@
 use super::{Blame, Class, Hypothesis, Runbook, stage};
 use crate::change;
 use crate::contrast::Contrast;
-use crate::diagnosis::{Diagnosis, Judgement, Missing, Shift, Standing};
+use crate::diagnosis::{Alarm, Diagnosis, Judgement, Missing, Shift, Standing};
 use crate::expression::Evaluation;
 use crate::field::State;
 use crate::request::{Request, micro};
@@ -100,11 +100,11 @@ impl Runbook {
         names.into_iter().map(|name| (name.clone(), micro((of(&now, name) - of(&base, name)) / change))).collect()
     }
 
-    fn past_thresholds(&self, contrast: &Contrast<'_>) -> Vec<Shift> {
+    fn past_thresholds(&self, contrast: &Contrast<'_>) -> Vec<Alarm> {
         let past = self.signals.iter().filter_map(|watch| {
             let (base, now) = (contrast.base_signals.read(&watch.signal), contrast.now.signals.read(&watch.signal));
-            let shift = || Shift { name: watch.signal.clone(), base: base.clone(), now: now.clone() };
-            (watch.warns(base, now) == Some(true)).then(shift)
+            let shift = Shift { name: watch.signal.clone(), base: base.clone(), now: now.clone() };
+            Some(Alarm { level: watch.level(base, now)?, shift })
         });
         past.collect()
     }

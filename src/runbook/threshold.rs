@@ -1,5 +1,6 @@
 //! A threshold: from which value on a signal is worth a look.
 
+use crate::diagnosis::Level;
 use crate::fault::{Faults, suggest};
 use crate::signal::{self, Datum, Kind, Worse};
 use crate::yaml::{Node, quote};
@@ -55,6 +56,17 @@ impl Threshold {
         finite
     }
 
+    /// Whether it is reached before another one of the same kind; `worse` says in which direction.
+    fn is_nearer(self, other: Self, worse: Worse) -> bool {
+        let (one, other) = match (self, other) {
+            (Self::Times(one), Self::Times(other)) | (Self::Above(one), Self::Above(other)) | (Self::Value(one), Self::Value(other)) => {
+                (one, other)
+            }
+            _ => return false,
+        };
+        if worse == Worse::Down { one > other } else { one < other }
+    }
+
     /// Whether a signal is past it; `worse` says in which direction that is.
     pub fn is_past(self, base: &Datum, now: &Datum, worse: Worse) -> Option<bool> {
         if self == Self::Flag {
@@ -69,6 +81,10 @@ impl Threshold {
         };
         Some(if worse == Worse::Down { now <= limit } else { now >= limit && now > 0.0 })
     }
+}
+
+fn worse(signal: &str) -> Worse {
+    signal::definition(signal).map_or(Worse::Down, |definition| definition.worse)
 }
 
 impl Watch {
@@ -87,18 +103,30 @@ impl Watch {
             return None;
         }
         let warn = map.require("warn", faults).and_then(|node| Threshold::read(node, kind, faults));
-        let page = map.get("page").and_then(|node| Threshold::read(node, kind, faults));
+        let page = map.get("page").and_then(|node| {
+            let page = Threshold::read(node, kind, faults)?;
+            let is_nearer = warn.is_some_and(|warn| page.is_nearer(warn, worse(signal)));
+            if is_nearer {
+                faults.push(node.fault("`page` is nearer than `warn`, which would never be told").help("let `page` be further out"));
+            }
+            Some(page)
+        });
         Some(Self { signal: signal.to_string(), warn: warn?, page })
     }
 
-    /// Whether the signal is worth a look; none when it is unknown. Times below a tenth of a second are noise.
-    pub fn warns(&self, base: &Datum, now: &Datum) -> Option<bool> {
+    /// The furthest threshold that the signal is past; none also when it is unknown. Times below a tenth of a second are
+    /// noise.
+    pub fn level(&self, base: &Datum, now: &Datum) -> Option<Level> {
         let definition = signal::definition(&self.signal);
         if definition.is_some_and(|definition| definition.unit == "s") && now.number()? < NOISE {
-            return Some(false);
+            return None;
         }
-        let worse = definition.map_or(Worse::Down, |definition| definition.worse);
-        self.warn.is_past(base, now, worse)
+        let worse = worse(&self.signal);
+        let is_past = |threshold: Threshold| threshold.is_past(base, now, worse) == Some(true);
+        match self.page.filter(|page| is_past(*page)) {
+            Some(_) => Some(Level::Page),
+            None => is_past(self.warn).then_some(Level::Warn),
+        }
     }
 }
 
@@ -109,8 +137,16 @@ mod tests {
     #[test]
     fn a_change_of_milliseconds_is_noise() {
         let watch = Watch { signal: "latency.first_token".into(), warn: Threshold::Times(1.5), page: None };
-        assert_eq!(watch.warns(&0.005.into(), &0.02.into()), Some(false));
-        assert_eq!(watch.warns(&0.5.into(), &2.0.into()), Some(true));
+        assert_eq!(watch.level(&0.005.into(), &0.02.into()), None);
+        assert_eq!(watch.level(&0.5.into(), &2.0.into()), Some(Level::Warn));
+    }
+
+    #[test]
+    fn the_furthest_threshold_is_told() {
+        let watch = Watch { signal: "latency.total".into(), warn: Threshold::Times(1.3), page: Some(Threshold::Times(2.0)) };
+        let level = |now: f64| watch.level(&1.0.into(), &now.into());
+        assert_eq!((level(1.2), level(1.5), level(2.0)), (None, Some(Level::Warn), Some(Level::Page)));
+        assert_eq!(watch.level(&1.0.into(), &Datum::Unknown), None);
     }
 
     #[test]
