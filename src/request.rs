@@ -4,6 +4,7 @@ mod compare;
 mod measure;
 mod outcome;
 mod pairing;
+mod policy;
 mod share;
 mod stages;
 mod sweep;

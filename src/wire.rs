@@ -2,6 +2,7 @@
 
 mod anthropic;
 pub mod call;
+mod filter;
 mod har;
 mod kept;
 mod line;

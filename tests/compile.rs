@@ -79,8 +79,8 @@ fn the_case_is_reviewable_text() {
     severity: "sev3"
     status: "active"
     input: "Sum it up."
-    incident: {"signals": {"latency.total": 1, "latency.model": 1, "latency.retrieval": 0, "latency.tools": 0, "latency.gap": 0, "calls.model": 1, "calls.tool": 0, "calls.tool_errors": 0, "tokens.input": 100000, "output.truncated": false, "policy.blocked": false, "outcome": "error"}}
-    healthy: {"signals": {"latency.total": 1, "latency.model": 1, "latency.retrieval": 0, "latency.tools": 0, "latency.gap": 0, "calls.model": 1, "calls.tool": 0, "calls.tool_errors": 0, "tokens.input": 100, "output.truncated": false, "policy.blocked": false, "outcome": "success"}}
+    incident: {"signals": {"latency.total": 1, "latency.model": 1, "latency.retrieval": 0, "latency.tools": 0, "latency.gap": 0, "calls.model": 1, "calls.tool": 0, "calls.tool_errors": 0, "tokens.input": 100000, "output.truncated": false, "policy.blocked": false, "policy.unattributed": false, "outcome": "error"}}
+    healthy: {"signals": {"latency.total": 1, "latency.model": 1, "latency.retrieval": 0, "latency.tools": 0, "latency.gap": 0, "calls.model": 1, "calls.tool": 0, "calls.tool_errors": 0, "tokens.input": 100, "output.truncated": false, "policy.blocked": false, "policy.unattributed": false, "outcome": "success"}}
     fields:
     - {"field": "prompt.version", "on": "any", "line": 6, "proof": "proved"}
     tests:

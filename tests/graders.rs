@@ -171,6 +171,7 @@ fn a_judge_is_asked_once_and_replayed_without_a_server() {
                    output.truncated = false
                    output.words = 3
                    policy.blocked = false
+                   policy.unattributed = false
                    retries.amplification = 1
                    retries.count = 0
                    retries.wasted = 0

@@ -110,6 +110,7 @@ fn verbose_shows_the_answer_and_the_signals_too() {
                    output.truncated = false
                    output.words = 3
                    policy.blocked = false
+                   policy.unattributed = false
                    retries.amplification = 1
                    retries.count = 0
                    retries.wasted = 0

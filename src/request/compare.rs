@@ -82,8 +82,8 @@ fn failure(attempt: &Attempt) -> String {
 /// A span that says it does not know, or that the call broke off, says nothing wrong.
 fn compare_finish(node: &Node, last: &Attempt, findings: &mut Findings) {
     match (node.text("finish_reason"), finish_of(last)) {
-        // Where an API has no reason of its own for a refusal, these say more than its `stop`.
-        (Some("refusal" | "content_filter"), Some(_)) if last.refused() => {}
+        // Where an API has no reason of its own for a refusal, this says more than its `stop`; that a filter stopped it does not.
+        (Some("refusal"), Some(_)) if last.refused() => {}
         (None, Some(known)) => findings.hide("finish_reason", known),
         (Some("error" | "unknown" | "interrupted" | "other"), None) => {}
         (Some(told), None) => findings.contradict("finish_reason", told, Value::Null),
@@ -218,7 +218,7 @@ mod tests {
     fn a_refusal_told_as_the_reason_to_finish_is_told() {
         let told = |reason: &str| ("gen_ai.response.finish_reasons", AnyValue::List(vec![AnyValue::Text(reason.into())]));
         let refusal = json!({"refusal": "No."});
-        assert!(contradicted(&compared(told("content_filter"), refusal.clone(), Clock::Real)).is_empty());
-        assert_eq!(contradicted(&compared(told("length"), refusal, Clock::Real)), ["finish_reason"]);
+        assert!(contradicted(&compared(told("refusal"), refusal.clone(), Clock::Real)).is_empty());
+        assert_eq!(contradicted(&compared(told("content_filter"), refusal, Clock::Real)), ["finish_reason"]);
     }
 }

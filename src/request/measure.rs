@@ -1,6 +1,6 @@
 //! The signals of a request: what its telemetry tells, and over it what its wire knows.
 
-use super::{Clock, Request, canonical_arguments, found_documents, micro, outcome, stages};
+use super::{Clock, Request, canonical_arguments, found_documents, micro, outcome, policy, stages};
 use crate::signal::{Datum, Signals};
 use crate::trace::Trace;
 use crate::wire::call::{Attempt, Usage};
@@ -32,6 +32,7 @@ pub(super) fn measure(request: &mut Request, pairs: &[Option<usize>]) {
     if let Some(wire) = &request.wire {
         measure_wire(request, wire, pairs, &mut signals);
     }
+    policy::measure(request, &mut signals);
     let total = signals.read("tokens.input").number().zip(signals.read("tokens.output").number());
     signals.set_number("tokens.total", total.map(|(input, output)| input + output));
     stages::measure(request, pairs, &mut signals);
@@ -87,26 +88,11 @@ fn measure_quality(trace: &Trace, signals: &mut Signals) {
     if let Some(review) = trace.review.as_deref().filter(|word| crate::signal::REVIEWS.contains(word)) {
         signals.set("review.outcome", Datum::Text(review.into()));
     }
-    if let Some(denied) = denied(trace) {
-        signals.set_flag("policy.blocked", Some(denied));
-    }
     let refused: Vec<bool> =
         trace.nodes.iter().filter_map(|node| node.findings.get("refusal")).map(|found| found.value != Value::Bool(false)).collect();
     if !refused.is_empty() {
         signals.set_flag("output.refused", Some(refused.contains(&true)));
     }
-}
-
-/// Whether a guardrail of the application stopped the request; none when there is no verdict.
-fn denied(trace: &Trace) -> Option<bool> {
-    let mut verdicts = trace.nodes.iter().filter_map(|node| node.findings.get("policy.verdict")).peekable();
-    verdicts.peek()?;
-    Some(verdicts.any(|found| denies(&found.value)))
-}
-
-fn denies(verdict: &Value) -> bool {
-    let word = verdict.as_str().unwrap_or_default().to_lowercase();
-    *verdict == Value::Bool(true) || matches!(word.as_str(), "deny" | "block" | "blocked" | "failed" | "true" | "tripwire")
 }
 
 fn set_retries(signals: &mut Signals, retries: f64, calls: f64) {
@@ -165,7 +151,6 @@ fn measure_wire(request: &Request, wire: &Summary, pairs: &[Option<usize>], sign
     TOKENS.iter().for_each(|tokens| signals.set_number(tokens.signal, sum(request.trace.as_ref(), wire, pairs, tokens)));
     signals.set_flag("output.truncated", wire.last().map(Attempt::truncated));
     signals.set_flag("output.refused", Some(wire.calls.iter().any(|call| call.last().refused())));
-    signals.set_flag("policy.blocked", blocked(request.trace.as_ref(), wire));
     let finished = |call: &LogicalCall| call.last().finish.is_some() && call.last().tool_calls.is_empty();
     if wire.calls.iter().all(finished) && signals.read("calls.tool").is_unknown() {
         signals.set_number("calls.tool", Some(0.0));
@@ -191,15 +176,4 @@ fn sum(trace: Option<&Trace>, wire: &Summary, pairs: &[Option<usize>], tokens: &
         total = Some(total.unwrap_or(0.0) + known);
     }
     total
-}
-
-/// Whether a filter stopped the request: the provider's on the wire, or a guardrail of the application.
-fn blocked(trace: Option<&Trace>, wire: &Summary) -> Option<bool> {
-    let guardrail = trace.and_then(denied);
-    if guardrail == Some(true) || wire.calls.iter().any(|call| call.last().blocked()) {
-        return Some(true);
-    }
-    let last = wire.last()?;
-    let decided = last.finish.is_some() || last.status.is_some_and(|status| status >= 400);
-    if decided { Some(false) } else { guardrail }
 }

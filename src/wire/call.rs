@@ -1,6 +1,6 @@
 //! What one exchange with a model server says: one attempt of a model call.
 
-use super::{End, Event, Exchange, Payload, Response, anthropic, openai_chat, openai_responses};
+use super::{End, Event, Exchange, Payload, Response, anthropic, filter, openai_chat, openai_responses};
 use serde_json::Value;
 
 /// The API that an exchange speaks.
@@ -113,6 +113,8 @@ pub struct Attempt {
     pub usage: Usage,
     /// Why there is no answer.
     pub error: Option<ProviderError>,
+    /// The categories for which the provider's filter stopped it, where it names them.
+    pub filtered: Vec<String>,
     /// The SDK's own count of retries before this attempt.
     pub retry_header: Option<u64>,
     /// The caller's span.
@@ -132,6 +134,7 @@ pub(super) struct Answer {
     pub(super) finish: Option<String>,
     pub(super) usage: Usage,
     pub(super) error: Option<ProviderError>,
+    pub(super) filtered: Vec<String>,
     /// The index of the first event with content.
     pub(super) first_content: Option<usize>,
 }
@@ -179,6 +182,7 @@ impl Attempt {
             finish: answer.finish,
             usage: answer.usage,
             error: answer.error,
+            filtered: answer.filtered,
             retry_header: header("x-stainless-retry-count").and_then(|count| count.parse().ok()),
             traceparent: header("traceparent").map(str::to_string),
             retry_after: response.and_then(retry_after),
@@ -264,6 +268,9 @@ fn answer(api: &Api, response: &Response) -> Answer {
         (Api::Anthropic, Payload::Json(json)) => anthropic::body(json),
         _ => Answer::default(),
     };
+    if let (Some(_), Payload::Json(json)) = (&answer.error, &response.payload) {
+        answer.filtered = filter::of_error(json);
+    }
     if response.status >= 400 && answer.error.is_none() {
         answer.error = Some(ProviderError { kind: format!("http-{}", response.status), message: String::new() });
     }

@@ -2,6 +2,7 @@
 
 use super::Event;
 use super::call::{Answer, ToolCall, Usage, data, error};
+use super::filter;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -9,6 +10,7 @@ pub(super) fn body(json: &Value) -> Answer {
     let mut answer = Answer { error: error(json), usage: usage(json), ..identity(json) };
     if let Some(choice) = first_choice(json) {
         answer.finish = text(choice, "finish_reason");
+        answer.filtered = filter::of_choice(choice);
         answer.text = text(choice, "text");
         if let Some(message) = choice.get("message") {
             answer.text = text(message, "content");
@@ -35,6 +37,7 @@ pub(super) fn stream(events: &[Event]) -> Answer {
         }
         let Some(choice) = first_choice(&json) else { continue };
         answer.finish = text(choice, "finish_reason").or(answer.finish.take());
+        answer.filtered.extend(filter::of_choice(choice));
         if let Some(added) = choice.get("text").and_then(Value::as_str).filter(|added| !added.is_empty()) {
             answer.push_text(added);
             answer.content_at(index);
