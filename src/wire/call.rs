@@ -67,6 +67,18 @@ pub struct Usage {
     pub reasoning: Option<u64>,
 }
 
+impl Usage {
+    /// Without what nobody counted: a prompt has at least one token, so a server that says 0 of it says nothing, and one
+    /// that says 0 of the answer, too, counts nothing at all.
+    fn counted(self) -> Self {
+        match (self.input, self.output.unwrap_or(0)) {
+            (Some(0), 0) => Self::default(),
+            (Some(0), _) => Self { input: None, ..self },
+            _ => self,
+        }
+    }
+}
+
 /// Why a provider did not answer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ProviderError {
@@ -180,7 +192,7 @@ impl Attempt {
             refusal: answer.refusal.filter(|text| !text.is_empty()),
             tool_calls: answer.tool_calls,
             finish: answer.finish,
-            usage: answer.usage,
+            usage: answer.usage.counted(),
             error: answer.error,
             filtered: answer.filtered,
             retry_header: header("x-stainless-retry-count").and_then(|count| count.parse().ok()),
@@ -344,6 +356,17 @@ mod tests {
         let body = serde_json::json!({"choices": [{"index": 0, "text": "a day", "finish_reason": "length"}], "usage": {"prompt_tokens": 4, "completion_tokens": 2}});
         let attempt = attempt("/v1/completions", &serde_json::json!({"status": 200, "body": body})).unwrap();
         assert_eq!((attempt.text.as_deref(), attempt.truncated(), attempt.usage.input), (Some("a day"), true, Some(4)));
+    }
+
+    #[test]
+    fn tokens_that_nobody_counted_are_not_told() {
+        let usage = |input: u64, output: u64| {
+            let usage = serde_json::json!({"prompt_tokens": input, "completion_tokens": output});
+            let body = serde_json::json!({"choices": [{"index": 0, "text": "a", "finish_reason": "stop"}], "usage": usage});
+            let attempt = attempt("/v1/completions", &serde_json::json!({"status": 200, "body": body})).unwrap();
+            (attempt.usage.input, attempt.usage.output)
+        };
+        assert_eq!([usage(0, 0), usage(0, 2), usage(4, 0)], [(None, None), (None, Some(2)), (Some(4), Some(0))]);
     }
 
     #[test]
