@@ -29,7 +29,7 @@ fn main() {
     let proxy = runtime.block_on(Proxy::bind()).expect("a free port");
     let server = server();
     let hosts = Hosts::new(&["127.0.0.1".to_string()], |_| None).expect("a host");
-    let egress = Arc::new(Egress::open(hosts, Deadlines::default()).expect("a door"));
+    let egress = Arc::new(Egress::open(hosts, Deadlines::default()));
     let network = Network { egress, purse: Arc::new(Purse::new(Budget::default())) };
     let url = format!("http://{server}/v1");
     let live = proxy.open(session(&url, Box::new(Blank), Some(network))).expect("a door");

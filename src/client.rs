@@ -9,7 +9,7 @@ mod purse;
 pub use bill::Bill;
 pub use purse::{Purse, Reservation, Spent};
 
-use crate::egress::{Egress, Sent};
+use crate::egress::{Egress, Outgoing, Sent};
 use crate::limit;
 use crate::project::Budget;
 use crate::provider::Endpoint;
@@ -89,17 +89,17 @@ impl Client {
     ///
     /// # Errors
     /// Why there is no answer. Infrastructure is no verdict about a candidate, so it is never recorded.
-    pub async fn ask(&self, endpoint: &Endpoint, request: Request) -> Result<Answered, Unanswered> {
-        let lane = self.lane(endpoint);
+    pub async fn ask(&self, endpoint: &Endpoint, request: &Request) -> Result<Answered, Unanswered> {
+        let (lane, bill, secrets) = (self.lane(endpoint), Bill::of(&request.body, endpoint.price), endpoint.secrets());
+        let outgoing = Outgoing { request, body: None, secrets: &secrets };
         let (mut spent, mut tries) = (Spent::default(), Tries::default());
         loop {
             let place = lane.enter().await;
-            let bill = Bill::of(&request.body, endpoint.price);
             let reservation = match self.purse.reserve(bill.estimate()).await {
                 Ok(reservation) => reservation,
                 Err(detail) => return Err(Unanswered { doubt: Doubt::Budget, detail, spent }),
             };
-            let Sent { exchange, trouble } = self.egress.send(&endpoint.address, request.clone(), &endpoint.secrets()).await;
+            let Sent { exchange, trouble } = self.egress.send(&endpoint.address, &outgoing).await;
             let attempt = Attempt::of(&exchange);
             let cost = bill.spent(&exchange, attempt.as_ref(), trouble.as_ref());
             reservation.settle(cost);

@@ -3,6 +3,7 @@
 mod address;
 mod hosts;
 mod incoming;
+mod pool;
 mod trouble;
 
 pub use address::Address;
@@ -14,6 +15,7 @@ use crate::fault::Fault;
 use crate::limit;
 use crate::wire::{End, Exchange, Request};
 use bytes::Bytes;
+use pool::Pool;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
@@ -43,9 +45,9 @@ impl Default for Deadlines {
 pub struct Egress {
     hosts: Hosts,
     /// Never through a proxy.
-    loopback: reqwest::Client,
+    loopback: Pool,
     /// Through the environment's proxy, if it names one.
-    outside: reqwest::Client,
+    outside: Pool,
 }
 
 /// A request about to be sent.
@@ -70,16 +72,12 @@ pub struct Sent {
 
 impl Egress {
     /// Opens the door to these hosts.
-    ///
-    /// # Errors
-    /// The machine's roots of trust cannot be loaded.
-    pub fn open(hosts: Hosts, deadlines: Deadlines) -> Result<Self, Fault> {
+    pub fn open(hosts: Hosts, deadlines: Deadlines) -> Self {
         // A second call finds the provider installed, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let failed = |error: reqwest::Error| Fault::infrastructure(format!("cannot prepare for the network: {}", Trouble::of(&error)));
-        let loopback = builder(deadlines).no_proxy().tls_certs_only([]).build().map_err(failed)?;
-        let outside = builder(deadlines).build().map_err(failed)?;
-        Ok(Self { hosts, loopback, outside })
+        let loopback = Pool::new(|deadlines| builder(deadlines).no_proxy().tls_certs_only([]).build(), deadlines);
+        let outside = Pool::new(|deadlines| builder(deadlines).build(), deadlines);
+        Self { hosts, loopback, outside }
     }
 
     /// Whether a request may be sent to an address, and with this key; see [`Hosts::check`].
@@ -95,7 +93,7 @@ impl Egress {
     /// Why nothing was answered.
     pub async fn begin(&self, address: &Address, outgoing: &Outgoing<'_>) -> Result<Incoming, Trouble> {
         self.hosts.check(address, None).map_err(|fault| Trouble::Connect(fault.message))?;
-        let client = if address.is_loopback() { &self.loopback } else { &self.outside };
+        let client = if address.is_loopback() { self.loopback.client()? } else { self.outside.client()? };
         let method = outgoing.request.method.parse().unwrap_or(reqwest::Method::POST);
         let mut builder = client.request(method, address.url(&outgoing.request.path));
         for (name, value) in &outgoing.request.headers {
@@ -118,10 +116,9 @@ impl Egress {
     }
 
     /// Sends a request and waits for the whole answer.
-    pub async fn send(&self, address: &Address, request: Request, secrets: &[(&'static str, String)]) -> Sent {
+    pub async fn send(&self, address: &Address, outgoing: &Outgoing<'_>) -> Sent {
         let begun = Instant::now();
-        let begin = self.begin(address, &Outgoing { request: &request, body: None, secrets }).await;
-        let (response, trouble) = match begin {
+        let (response, trouble) = match self.begin(address, outgoing).await {
             Err(trouble) => (None, Some(trouble)),
             Ok(mut incoming) => {
                 let trouble = loop {
@@ -139,7 +136,7 @@ impl Egress {
                 (Some(incoming.close(end)), trouble)
             }
         };
-        let ms = Some(incoming::millis(begun));
+        let (ms, request) = (Some(incoming::millis(begun)), outgoing.request.clone());
         Sent { exchange: Exchange { seq: 0, ms, at: None, upstream: None, trial: None, request, response }, trouble }
     }
 }
@@ -200,10 +197,11 @@ mod tests {
 
     fn send(address: &Address, deadlines: Deadlines) -> Sent {
         let hosts = Hosts::new(&["127.0.0.1".to_string()], |_| None).unwrap();
-        let egress = Egress::open(hosts, deadlines).unwrap();
+        let egress = Egress::open(hosts, deadlines);
         let request = Request { method: "POST".into(), path: "/v1/x?y=z".into(), body: serde_json::json!({"a": 1}), ..Request::default() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(egress.send(address, request, &[("authorization", format!("Bearer {SECRET}"))]))
+        let secrets = [("authorization", format!("Bearer {SECRET}"))];
+        runtime.block_on(egress.send(address, &Outgoing { request: &request, body: None, secrets: &secrets }))
     }
 
     fn sent(answer: &str) -> Sent {
@@ -290,9 +288,9 @@ mod tests {
     fn a_host_that_is_not_allowed_is_not_connected_to() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = Address::parse(&format!("http://{}/v1", listener.local_addr().unwrap())).unwrap();
-        let egress = Egress::open(Hosts::default(), Deadlines::default()).unwrap();
+        let egress = Egress::open(Hosts::default(), Deadlines::default());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let sent = runtime.block_on(egress.send(&address, Request::default(), &[]));
+        let sent = runtime.block_on(egress.send(&address, &Outgoing { request: &Request::default(), body: None, secrets: &[] }));
         assert!(matches!(sent.trouble, Some(Trouble::Connect(_))));
         listener.set_nonblocking(true).unwrap();
         assert!(listener.accept().is_err(), "nothing has connected");

@@ -3,6 +3,7 @@
 mod answers;
 mod difference;
 mod draft;
+mod leaf;
 mod stream;
 
 pub use answers::{Answers, Miss};

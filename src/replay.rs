@@ -21,6 +21,7 @@ use crate::runbook;
 use crate::verdict::{CaseReport, Doubt, Outcome};
 use acceptance::Acceptance;
 use interrupt::Interrupt;
+use schedule::Crew;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -113,11 +114,12 @@ pub struct Replayed {
 /// # Errors
 /// What is wrong with targets, prompts, recordings or cases, all in one go: then nothing is decided.
 pub fn replay(stage: Stage<'_>, assignments: &[Assignment<'_>]) -> Result<Replayed, Faults> {
-    let runtime = schedule::runtime()?;
-    let (ready, interrupt) = runtime.block_on(async { Ok::<_, Faults>((prepare_all(stage, assignments).await?, Interrupt::listen()?)) })?;
+    let is_program = |target: &Target| matches!(target.kind, TargetKind::Application(_) | TargetKind::Service(_));
+    let crew = if assignments.iter().any(|assignment| is_program(assignment.target)) { Crew::together()? } else { Crew::apart()? };
+    let (ready, interrupt) = crew.block_on(async { Ok::<_, Faults>((prepare_all(stage, assignments).await?, Interrupt::listen()?)) })?;
     let width = usize::try_from(stage.project.concurrency).unwrap_or(1);
     let results = schedule::each(
-        runtime.handle(),
+        &crew,
         assignments,
         width,
         || interrupt.wait(),
@@ -131,7 +133,7 @@ pub fn replay(stage: Stage<'_>, assignments: &[Assignment<'_>]) -> Result<Replay
             }
         },
     );
-    runtime.block_on(close_all(&ready));
+    crew.block_on(close_all(&ready));
     let (mut faults, mut unsaved) = (Faults::new(), Faults::new());
     let decided = results.into_iter().filter_map(|result| faults.take(result).flatten());
     let reports = decided.map(|decided| decided.told(&mut unsaved)).collect();
@@ -236,7 +238,7 @@ async fn speak(
     }
     notes.extend(answers.unused().filter(|_| is_complete && stage.mode == Mode::Replay));
     let header = Header { case: &case.id, target: &target.name, model: Some(speaker.full_name()), date: &day(stage.standard.now) };
-    let saved = answers.save(is_complete, &header, stage.destination).map(drop);
+    let saved = answers.save(is_complete, &header, stage.destination).await;
     let mut report = trials.close();
     charge(&mut report, spent);
     report.notes.extend(notes);
@@ -247,8 +249,8 @@ async fn speak(
     Ok(Decided { report, saved })
 }
 
-/// Where the trials of a case come from. A recording that is completed has as many as before; a refresh has as many as the
-/// tests ask for.
+/// Where the trials of a case come from, as far as is known before the first: what is recorded has as many as before, and
+/// what goes live as many as the tests ask for.
 fn source(stage: Stage<'_>, answers: &Answers) -> Source {
     match (stage.mode, stage.trials) {
         (Mode::Replay, _) | (Mode::Record, None) => Source::Recorded(answers.trials()),

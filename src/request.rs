@@ -15,6 +15,7 @@ use crate::signal::Signals;
 use crate::trace::{Document, Trace};
 use crate::verdict::{Bar, Contradiction, Waterfall};
 use crate::wire::Exchange;
+use crate::wire::call::Attempt;
 use crate::wire::summary::Summary;
 use serde_json::Value;
 
@@ -97,8 +98,19 @@ impl Request {
             exchanges.iter_mut().for_each(|exchange| exchange.at = None);
         }
         let summary = Summary::of(&exchanges);
-        let wire = (!summary.calls.is_empty()).then_some(summary);
-        let mut request = Self { trace, wire, exchanges, clock, ..Self::default() };
+        Self { trace, exchanges, clock, ..Self::default() }.with_wire(summary, mapping)
+    }
+
+    /// A conversation without telemetry, whose answers were read while it was held.
+    pub fn of_conversation(exchanges: Vec<Exchange>, attempts: Vec<Attempt>, mapping: &Mapping) -> Self {
+        let summary = Summary::of_attempts(exchanges.iter().zip(attempts));
+        Self { exchanges, ..Self::default() }.with_wire(summary, mapping)
+    }
+
+    /// Reads what telemetry and wire say together.
+    fn with_wire(mut self, summary: Summary, mapping: &Mapping) -> Self {
+        self.wire = (!summary.calls.is_empty()).then_some(summary);
+        let mut request = self;
         request.read_content();
         request.read_fields(mapping);
         let pairs = request.trace.as_ref().zip(request.wire.as_ref()).map(|(trace, wire)| pairing::pairs(trace, wire));

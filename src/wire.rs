@@ -12,7 +12,7 @@ pub mod sse;
 pub mod summary;
 mod vcr;
 
-pub use line::{json, read_line, to_line};
+pub use line::{json, mended, read_line, to_line};
 
 use crate::fault::{Fault, Faults, Place};
 use serde_json::Value;

@@ -237,10 +237,8 @@ fn live(url: &str, recorded: Vec<Exchange>, model: Vec<Condition>) -> Play {
     let hosts = Hosts::new(&["127.0.0.1".to_string()], |name| (name == "OPENAI_API_KEY").then(|| "built-in-key".into())).expect("a host");
     let mut session = session(recorded, of_model(model));
     session.upstreams[0].url = url.into();
-    session.network = Some(Network {
-        egress: Arc::new(Egress::open(hosts, Deadlines::default()).expect("a door")),
-        purse: Arc::new(Purse::new(Budget::default())),
-    });
+    session.network =
+        Some(Network { egress: Arc::new(Egress::open(hosts, Deadlines::default())), purse: Arc::new(Purse::new(Budget::default())) });
     let door = proxy.open(session).expect("a door");
     Play { runtime, proxy, door }
 }

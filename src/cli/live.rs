@@ -15,7 +15,7 @@ pub(super) fn redactor(project: &Project) -> Result<Redactor, Faults> {
 
 /// Who asks providers, within the budget of the command line, else of the project.
 pub(super) fn client(project: &Project, hosts: Hosts, usd: Option<f64>) -> Result<Client, Faults> {
-    let egress = Egress::open(hosts, Deadlines::default())?;
+    let egress = Egress::open(hosts, Deadlines::default());
     let budget = Budget { usd: usd.or(project.budget.usd), ..project.budget };
     Ok(Client::new(egress, budget, usize::try_from(project.concurrency).unwrap_or(1)))
 }

@@ -49,7 +49,7 @@ pub(super) fn record(root: Option<&Root>, args: &Args, terminal: Terminal) -> Re
     let project = root.map(Project::load).transpose()?.unwrap_or_default();
     let (upstreams, mut hosts) = upstreams(&project, args)?;
     hosts.extend(args.allow_host.iter().cloned());
-    let egress = Egress::open(Hosts::new(&hosts, |name| std::env::var(name).ok())?, Deadlines::default())?;
+    let egress = Egress::open(Hosts::new(&hosts, |name| std::env::var(name).ok())?, Deadlines::default());
     let redactor = redactor(&project)?;
     let network = Network { egress: Arc::new(egress), purse: Arc::new(Purse::new(project.budget)) };
     let session = Session::record(&args.command, upstreams, network)?;

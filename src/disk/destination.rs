@@ -2,7 +2,7 @@
 
 use super::{Lock, Root, write_atomic};
 use crate::fault::Fault;
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 
 /// Where a run puts pending snapshots and new recordings.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +26,27 @@ impl Destination<'_> {
             Self::Folder(folder) => write_atomic(&folder.join(super::confine(Utf8Path::new(""), path.as_str())?), bytes).map(drop),
             Self::Nowhere => Ok(()),
         }
+    }
+
+    /// The same by another thread, so that what else is under way on this one does not wait for the disk.
+    ///
+    /// Must be called on a runtime.
+    ///
+    /// # Errors
+    /// Those of [`Self::write`].
+    pub async fn write_aside(&self, path: Utf8PathBuf, bytes: Vec<u8>) -> Result<(), Fault> {
+        let written = match *self {
+            Self::Tree(root) => {
+                let root = root.clone();
+                tokio::task::spawn_blocking(move || Destination::Tree(&root).write(&path, &bytes)).await
+            }
+            Self::Folder(folder) => {
+                let folder = folder.to_owned();
+                tokio::task::spawn_blocking(move || Destination::Folder(&folder).write(&path, &bytes)).await
+            }
+            Self::Nowhere => return Ok(()),
+        };
+        written.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
     }
 
     /// Takes the folder for this process, where there is one; see [`Lock::take`].

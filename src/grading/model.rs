@@ -93,7 +93,7 @@ impl Asker<'_> {
     }
 
     async fn send(self, request: Request, silent: Doubt, spent: &mut Spent) -> Result<Answered, Unusable> {
-        match self.client.ask(self.endpoint, request).await {
+        match self.client.ask(self.endpoint, &request).await {
             Ok(answered) => {
                 *spent += answered.spent;
                 Ok(answered)

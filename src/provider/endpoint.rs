@@ -152,7 +152,7 @@ mod tests {
         let project = Project::parse(Utf8Path::new("relapse.yaml"), &text).unwrap();
         let crate::project::TargetKind::Prompt(prompt) = &project.targets[0].kind else { panic!("a prompt target") };
         let hosts = Hosts::new(&["127.0.0.1".to_string(), "x.openai.azure.com".to_string()], |_| None).unwrap();
-        let egress = Egress::open(hosts, Deadlines::default()).unwrap();
+        let egress = Egress::open(hosts, Deadlines::default());
         Endpoint::of(&project, &prompt.model, &egress, &|name| match name {
             "OPENAI_API_KEY" | "ANTHROPIC_API_KEY" | "LOCAL_KEY" => Some(format!("probe-{name}")),
             "LLM_PORT" => Some("8080".to_string()),

@@ -21,18 +21,11 @@ struct Layer {
     /// A recording, which this run may write anew; else a wire, which is evidence.
     is_recording: bool,
     exchanges: Vec<Exchange>,
+    /// Where each question is answered; a refresh looks nothing up.
     by_key: HashMap<String, VecDeque<usize>>,
 }
 
 impl Layer {
-    fn new(file: Utf8PathBuf, is_recording: bool, exchanges: Vec<Exchange>, matcher: Matcher<'_>) -> Self {
-        let mut by_key: HashMap<String, VecDeque<usize>> = HashMap::new();
-        for (index, exchange) in exchanges.iter().enumerate() {
-            by_key.entry(matcher.key(exchange)).or_default().push_back(index);
-        }
-        Self { file, is_recording, exchanges, by_key }
-    }
-
     /// The next exchange with this key that belongs to the trial; what names no trial belongs to the first.
     fn next(&mut self, key: &str, request: &Exchange) -> Option<&Exchange> {
         let waiting = self.by_key.get_mut(key)?;
@@ -40,6 +33,15 @@ impl Layer {
         let position = waiting.iter().position(fits)?;
         self.exchanges.get(waiting.remove(position)?)
     }
+}
+
+/// The places of exchanges by what they ask, in order.
+fn by_key(exchanges: &[Exchange], matcher: Matcher<'_>) -> HashMap<String, VecDeque<usize>> {
+    let mut by_key: HashMap<String, VecDeque<usize>> = HashMap::new();
+    for (index, exchange) in exchanges.iter().enumerate() {
+        by_key.entry(matcher.key(exchange)).or_default().push_back(index);
+    }
+    by_key
 }
 
 /// Whether a recorded exchange is of the request's trial, and of its upstream where both name one.
@@ -113,8 +115,8 @@ impl Answers {
         let mut exchanges = wire::read(&text, file.as_str())?;
         // A recording holds completed answers only; in a wire, what failed is a condition and no answer.
         exchanges.retain(|exchange| Attempt::of(exchange).is_none_or(|attempt| attempt.is_content()));
-        let layer = Layer::new(file, is_recording, exchanges, self.matcher());
-        self.layers.push(layer);
+        let by_key = if self.mode == Mode::Refresh { HashMap::new() } else { by_key(&exchanges, self.matcher()) };
+        self.layers.push(Layer { file, is_recording, exchanges, by_key });
         Ok(())
     }
 
@@ -185,13 +187,14 @@ impl Answers {
     }
 
     /// What became different since the recording: the request, or, where it is the same, the answer.
-    pub fn change(&self, answered: &Exchange) -> Option<String> {
+    pub fn change(&self, answered: &Exchange, attempt: Option<&Attempt>) -> Option<String> {
         let (_, nearest) = self.nearest(answered)?;
-        if self.matcher().key(nearest) != self.matcher().key(answered) {
+        let is_same = nearest.request.body == answered.request.body || self.matcher().key(nearest) == self.matcher().key(answered);
+        if !is_same {
             return Some(format!("asked live, {}", on_one_line(&drift(nearest, answered))));
         }
-        let words = |exchange: &Exchange| Attempt::of(exchange).map(|attempt| difference::spoken(&attempt)).unwrap_or_default();
-        let (recorded, now) = (words(nearest), words(answered));
+        let recorded = Attempt::of(nearest).as_ref().map(difference::spoken).unwrap_or_default();
+        let now = attempt.map(difference::spoken).unwrap_or_default();
         let words = || on_one_line(&difference::lines(&recorded, &now).join("\n"));
         (recorded != now).then(|| format!("the same request got another answer: {}", words()))
     }
@@ -202,24 +205,24 @@ impl Answers {
         same_api.min_by_key(|(_, exchange)| difference::distance(&exchange.request.body, &request.request.body))
     }
 
-    /// Writes the recording anew if anything was asked live; the path that was written.
+    /// Writes the recording anew if anything was asked live.
     ///
     /// Lines that this run did not ask for are dropped once `is_complete`, except trials that it did not run and that
     /// begin as one that it did. A refresh that did not come to its end leaves the recording as it is.
     ///
     /// # Errors
     /// What cannot be written, or still looks like a secret.
-    pub fn save(self, is_complete: bool, header: &Header<'_>, destination: Destination<'_>) -> Result<Option<Utf8PathBuf>, Fault> {
-        if self.draft.is_empty() || (self.mode == Mode::Refresh && !is_complete) {
-            return Ok(None);
+    pub async fn save(self, is_complete: bool, header: &Header<'_>, destination: Destination<'_>) -> Result<(), Fault> {
+        if self.draft.is_empty() || (self.mode == Mode::Refresh && !is_complete) || !destination.keeps() {
+            return Ok(());
         }
         let matcher = Matcher { matching: &self.matching, redactor: &self.redactor };
         let old = self.layers.into_iter().find(|layer| layer.is_recording).map(|layer| layer.exchanges).unwrap_or_default();
         let kept = if is_complete { other_trials(old, &self.draft, matcher) } else { self.draft.unasked(old) };
         let text = self.draft.text(kept, header, &self.redactor);
         let file = Utf8PathBuf::from(path(&self.case, &self.target));
-        draft::write(destination, &file, &text, &self.redactor)?;
-        Ok(Some(file))
+        draft::check(&file, &text, &self.redactor)?;
+        destination.write_aside(file, text.into_bytes()).await
     }
 }
 

@@ -28,11 +28,16 @@ pub struct Header<'a> {
 /// # Errors
 /// Something in it still looks like a secret, or the disk does not take it.
 pub fn write(destination: Destination<'_>, file: &Utf8Path, text: &str, redactor: &Redactor) -> Result<(), Fault> {
-    if let Some(leak) = redactor.scan(text).first() {
-        let fault = Fault::new(format!("not written: what looks like a secret ({}) stands at byte {}", leak.rule, leak.offset));
-        return Err(fault.in_file(file).help("take it out of the prompt or the tool results, then record again"));
-    }
+    check(file, text, redactor)?;
     destination.write(file, text.as_bytes())
+}
+
+/// # Errors
+/// Something in a text that is about to be written still looks like a secret.
+pub(super) fn check(file: &Utf8Path, text: &str, redactor: &Redactor) -> Result<(), Fault> {
+    let Some(leak) = redactor.scan(text).into_iter().next() else { return Ok(()) };
+    let fault = Fault::new(format!("not written: what looks like a secret ({}) stands at byte {}", leak.rule, leak.offset));
+    Err(fault.in_file(file).help("take it out of the prompt or the tool results, then record again"))
 }
 
 /// The exchanges of a run, in the order in which they were asked.

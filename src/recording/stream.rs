@@ -1,7 +1,8 @@
 //! Secrets that a stream cuts in two: a model that repeats one sends it in pieces, and no piece looks like a secret.
 
+use super::leaf;
 use crate::redact::Redactor;
-use crate::wire::{Event, Payload, Response};
+use crate::wire::{self, Event, Payload, Response};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,47 +11,43 @@ use std::collections::BTreeMap;
 /// the others get none. Where anything is redacted, the cuts between pieces mean nothing any more.
 pub(super) fn join_secrets(response: &mut Response, redactor: &Redactor) {
     let Payload::Events(events) = &mut response.payload else { return };
-    if events.iter().any(|event| matches!(redactor.redact(&event.data), Cow::Owned(_))) {
+    // What is a secret in one event only is replaced when the line is written.
+    if !response.cuts.is_empty() && events.iter().any(|event| matches!(redactor.redact(&event.data), Cow::Owned(_))) {
         response.cuts.clear();
     }
-    let mut parsed: Vec<Option<Value>> = events.iter().map(|event| crate::wire::json(&event.data)).collect();
+    let redacted = joined(events).into_iter().filter_map(|(pointer, whole)| match redactor.redact(&whole) {
+        Cow::Owned(redacted) => Some((pointer, redacted)),
+        Cow::Borrowed(_) => None,
+    });
+    let redacted: Vec<(String, String)> = redacted.collect();
+    if !redacted.is_empty() {
+        response.cuts.clear();
+        replace(events, redacted);
+    }
+}
+
+/// Every text of a stream by its place in the events, joined over all of them.
+fn joined(events: &[Event]) -> BTreeMap<String, String> {
     let mut texts: BTreeMap<String, String> = BTreeMap::new();
-    for json in parsed.iter().flatten() {
-        each_text("", json, &mut |pointer, text| texts.entry(pointer.to_string()).or_default().push_str(text));
+    for event in events {
+        leaf::each(&wire::mended(&event.data), &mut |pointer, text| match texts.get_mut(pointer) {
+            Some(whole) => whole.push_str(text),
+            None => drop(texts.insert(pointer.to_string(), text.to_string())),
+        });
     }
-    for (pointer, whole) in texts {
-        // What is a secret in one event only is found when the line is written.
-        if let Cow::Owned(redacted) = redactor.redact(&whole) {
-            response.cuts.clear();
-            replace(&mut parsed, events, &pointer, redacted);
-        }
-    }
+    texts
 }
 
-fn replace(parsed: &mut [Option<Value>], events: &mut [Event], pointer: &str, redacted: String) {
-    let mut rest = redacted;
-    for (json, event) in parsed.iter_mut().zip(events) {
-        let Some(place) = json.as_mut().and_then(|json| json.pointer_mut(pointer)).filter(|place| place.is_string()) else { continue };
-        *place = Value::from(std::mem::take(&mut rest));
-        event.data = json.as_ref().map(Value::to_string).unwrap_or_default();
-    }
-}
-
-/// Every text in a value with the pointer to it.
-fn each_text(pointer: &str, json: &Value, take: &mut impl FnMut(&str, &str)) {
-    match json {
-        Value::String(text) => take(pointer, text),
-        Value::Array(items) => {
-            for (index, item) in items.iter().enumerate() {
-                each_text(&format!("{pointer}/{index}"), item, take);
-            }
+/// Puts each text whole into the first event that has a part of it.
+fn replace(events: &mut [Event], texts: Vec<(String, String)>) {
+    let mut parsed: Vec<Option<Value>> = events.iter().map(|event| wire::json(&event.data)).collect();
+    for (pointer, text) in texts {
+        let mut rest = text;
+        for (json, event) in parsed.iter_mut().zip(&mut *events) {
+            let Some(place) = json.as_mut().and_then(|json| json.pointer_mut(&pointer)).filter(|place| place.is_string()) else { continue };
+            *place = Value::from(std::mem::take(&mut rest));
+            event.data = json.as_ref().map(Value::to_string).unwrap_or_default();
         }
-        Value::Object(map) => {
-            for (key, item) in map {
-                each_text(&format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")), item, take);
-            }
-        }
-        _ => {}
     }
 }
 

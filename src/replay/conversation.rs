@@ -5,7 +5,7 @@ mod tool;
 
 use super::{Halt, Stage};
 use crate::case::{Case, Passage};
-use crate::client::Spent;
+use crate::client::{Answered, Spent};
 use crate::fault::{Fault, Faults, Place};
 use crate::limit;
 use crate::price::Price;
@@ -129,6 +129,13 @@ impl Speaker {
     }
 }
 
+/// What was said so far: exchanges, and each of them as an attempt.
+#[derive(Default)]
+struct Said {
+    exchanges: Vec<Exchange>,
+    attempts: Vec<Attempt>,
+}
+
 /// One conversation under way.
 struct Session<'s> {
     speaker: &'s Speaker,
@@ -146,43 +153,52 @@ struct Session<'s> {
 impl Session<'_> {
     async fn hold(&mut self) -> Result<Request, Halt> {
         let mut conversation = self.speaker.open(self.case)?;
-        let mut exchanges: Vec<Exchange> = Vec::new();
+        let mut said = Said::default();
         for turn in 1..=self.speaker.max_turns {
-            let answered = self.ask(&conversation, turn).await?;
-            let attempt = Attempt::of(&answered).filter(Attempt::is_content);
-            exchanges.push(answered);
-            let Some(attempt) = attempt else {
+            let (exchange, attempt) = self.ask(&conversation, turn).await?;
+            let Some(attempt) = attempt.filter(Attempt::is_content) else {
                 return Err(Halt::Undecided(Doubt::Infrastructure, format!("call {turn}: the recording holds no answer")));
             };
             // An answer that stopped at its limit may have cut a tool call in two: it is judged as it is.
-            if attempt.tool_calls.is_empty() || attempt.truncated() {
-                return Ok(self.observed(exchanges));
+            let is_final = attempt.tool_calls.is_empty() || attempt.truncated();
+            if !is_final {
+                self.answer_tools(&attempt, &mut conversation).await?;
             }
-            self.answer_tools(&attempt, &mut conversation).await?;
+            said.exchanges.push(exchange);
+            said.attempts.push(attempt);
+            if is_final {
+                return Ok(self.observed(said));
+            }
         }
-        Ok(self.unanswered(exchanges))
+        Ok(self.unanswered(said))
     }
 
     /// The model's next answer: recorded, else live.
-    async fn ask(&mut self, conversation: &Conversation, turn: u32) -> Result<Exchange, Halt> {
+    async fn ask(&mut self, conversation: &Conversation, turn: u32) -> Result<(Exchange, Option<Attempt>), Halt> {
         let request = self.speaker.request(conversation);
         let asked = Exchange { seq: u64::from(turn), ms: None, at: None, upstream: None, trial: Some(self.trial), request, response: None };
         if let Some(recorded) = self.answers.next(&asked)? {
-            return Ok(Exchange { response: recorded.response, ms: recorded.ms, ..asked });
+            let answered = Exchange { response: recorded.response, ms: recorded.ms, ..asked };
+            let attempt = Attempt::of(&answered);
+            return Ok((answered, attempt));
         }
         let (Some(client), Some(endpoint)) = (self.stage.client, &self.speaker.endpoint) else {
             return Err(Halt::Undecided(Doubt::NeedsRecording, format!("call {turn}: {}", self.answers.miss(&asked).detail)));
         };
-        match client.ask(endpoint, asked.request.clone()).await {
-            Ok(answered) => {
-                self.spent += answered.spent;
-                let answered = Exchange { response: answered.exchange.response, ms: answered.exchange.ms, ..asked };
+        match client.ask(endpoint, &asked.request).await {
+            Ok(Answered { exchange, attempt, spent }) => {
+                self.spent += spent;
+                let answered = Exchange { response: exchange.response, ms: exchange.ms, ..asked };
+                let attempt = attempt.map(|attempt| Attempt { seq: answered.seq, ..attempt });
                 // What follows a change is its consequence.
                 if !std::mem::replace(&mut self.has_changed, true) {
-                    self.notes.extend(self.answers.change(&answered).map(|change| format!("call {turn}: {change}")));
+                    let change = self.answers.change(&answered, attempt.as_ref());
+                    self.notes.extend(change.map(|change| format!("call {turn}: {change}")));
                 }
-                self.answers.keep(answered.clone());
-                Ok(answered)
+                if self.stage.destination.keeps() {
+                    self.answers.keep(answered.clone());
+                }
+                Ok((answered, attempt))
             }
             Err(unanswered) => {
                 self.spent += unanswered.spent;
@@ -215,9 +231,9 @@ impl Session<'_> {
     }
 
     /// A conversation that came to no answer within its turns: that it has none is known.
-    fn unanswered(&mut self, exchanges: Vec<Exchange>) -> Request {
+    fn unanswered(&mut self, said: Said) -> Request {
         self.notes.push(format!("no final answer within {} model calls (`max_turns`)", self.speaker.max_turns));
-        let mut request = self.observed(exchanges);
+        let mut request = self.observed(said);
         request.answer = Some(String::new());
         request.signals.set_number("output.words", Some(0.0));
         request.signals.set_flag("output.empty", Some(true));
@@ -226,9 +242,9 @@ impl Session<'_> {
     }
 
     /// What was observed: the wire of the conversation, with the case's passages as what was found.
-    fn observed(&self, exchanges: Vec<Exchange>) -> Request {
+    fn observed(&self, said: Said) -> Request {
         let case = self.case;
-        let mut request = Request::new(None, exchanges, self.stage.standard.mapping);
+        let mut request = Request::of_conversation(said.exchanges, said.attempts, self.stage.standard.mapping);
         request.documents = case.documents.as_ref().map(|passages| {
             passages.iter().map(|passage| Document { id: passage.id.clone(), score: None, text: Some(passage.text.clone()) }).collect()
         });

@@ -3,15 +3,50 @@
 use crate::fault::Fault;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Builder, Runtime};
 
-/// The runtime of a run: connections, timers and programs live on it.
-///
-/// # Errors
-/// The machine grants no more threads.
-pub(super) fn runtime() -> Result<Runtime, Fault> {
-    let built = Builder::new_multi_thread().worker_threads(cores()).enable_all().build();
-    built.map_err(|error| Fault::infrastructure(format!("cannot start the threads of a run: {error}")))
+/// The runtimes of a run: connections, timers and programs live on them.
+#[derive(Debug)]
+pub(super) struct Crew {
+    /// What all cases share: signals, and applications with what serves them.
+    common: Runtime,
+    /// One for each core, whose connections serve the cases of that core; none where cases share programs.
+    own: Vec<Runtime>,
+}
+
+impl Crew {
+    /// Runtimes for cases that share nothing but the network.
+    ///
+    /// Each core then serves its own connections, and no piece of an answer is handed from thread to thread.
+    ///
+    /// # Errors
+    /// The machine grants no more threads.
+    pub(super) fn apart() -> Result<Self, Fault> {
+        let own = (0..cores()).map(|_| built(&mut Builder::new_current_thread())).collect::<Result<_, _>>()?;
+        Ok(Self { own, ..Self::together()? })
+    }
+
+    /// One runtime, for cases that share programs and what serves them.
+    ///
+    /// # Errors
+    /// The machine grants no more threads.
+    pub(super) fn together() -> Result<Self, Fault> {
+        let common = built(Builder::new_multi_thread().worker_threads(cores()))?;
+        Ok(Self { common, own: Vec::new() })
+    }
+
+    /// Does something for all cases, before or after them.
+    pub(super) fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.common.block_on(future)
+    }
+
+    fn drive<F: Future>(&self, driver: usize, future: F) -> F::Output {
+        self.own.get(driver).unwrap_or(&self.common).block_on(future)
+    }
+}
+
+fn built(builder: &mut Builder) -> Result<Runtime, Fault> {
+    builder.enable_all().build().map_err(|error| Fault::infrastructure(format!("cannot start the threads of a run: {error}")))
 }
 
 fn cores() -> usize {
@@ -23,13 +58,7 @@ fn cores() -> usize {
 ///
 /// Each core polls its own share, so that work that never waits (a replay) keeps all cores busy without being sent from
 /// thread to thread, and may borrow.
-pub(super) fn each<T, R, F, S>(
-    handle: &Handle,
-    items: &[T],
-    width: usize,
-    stop: impl Fn() -> S + Sync,
-    work: impl Fn(&T) -> F + Sync,
-) -> Vec<R>
+pub(super) fn each<T, R, F, S>(crew: &Crew, items: &[T], width: usize, stop: impl Fn() -> S + Sync, work: impl Fn(&T) -> F + Sync) -> Vec<R>
 where
     T: Sync,
     R: Send,
@@ -41,7 +70,7 @@ where
     let share = |driver: usize| (width / drivers + usize::from(driver < width % drivers)).max(1);
     let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
         let (next, work, stop) = (&next, &work, &stop);
-        let drive = move |driver: usize| move || handle.block_on(drive(items, next, share(driver), stop(), work));
+        let drive = move |driver: usize| move || crew.drive(driver, drive(items, next, share(driver), stop(), work));
         let threads: Vec<_> = (0..drivers).map(|driver| scope.spawn(drive(driver))).collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
     });
@@ -83,11 +112,11 @@ mod tests {
 
     #[test]
     fn results_keep_the_order_and_no_more_than_the_width_run_at_once() {
-        for width in [1, 2, 3, 7, 64] {
-            let runtime = runtime().unwrap();
+        for (width, crew) in [1, 2, 3, 7, 64].into_iter().zip([Crew::apart, Crew::together].into_iter().cycle()) {
+            let crew = crew().unwrap();
             let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
             let items: Vec<usize> = (0..50).collect();
-            let results = each(runtime.handle(), &items, width, std::future::pending, |item| {
+            let results = each(&crew, &items, width, std::future::pending, |item| {
                 let (item, running, most) = (*item, &running, &most);
                 async move {
                     most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
@@ -104,12 +133,12 @@ mod tests {
     #[test]
     fn nothing_to_do_is_done() {
         let none: [u8; 0] = [];
-        assert_eq!(each(runtime().unwrap().handle(), &none, 4, std::future::pending, |item| std::future::ready(*item)), none);
+        assert_eq!(each(&Crew::together().unwrap(), &none, 4, std::future::pending, |item| std::future::ready(*item)), none);
     }
 
     #[test]
     fn a_stop_gives_up_what_is_under_way_and_keeps_what_is_done() {
-        let runtime = runtime().unwrap();
+        let crew = Crew::apart().unwrap();
         let stop = tokio::sync::Notify::new();
         let items: Vec<usize> = (0..8).collect();
         let work = |item: &usize| {
@@ -122,7 +151,7 @@ mod tests {
                 item
             }
         };
-        let done = each(runtime.handle(), &items[..4], 1, || stop.notified(), work);
+        let done = each(&crew, &items[..4], 1, || stop.notified(), work);
         assert_eq!(done, [0, 1, 2]);
     }
 }

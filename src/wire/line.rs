@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 #[derive(Deserialize)]
@@ -114,10 +115,12 @@ pub fn read_line(line: &str) -> Result<Exchange, serde_json::Error> {
 
 /// A text as JSON, lone surrogates mended; none when it is no JSON.
 pub fn json(text: &str) -> Option<Value> {
-    match without_lone_surrogates(text) {
-        Some(mended) => serde_json::from_str(&mended).ok(),
-        None => serde_json::from_str(text).ok(),
-    }
+    serde_json::from_str(&mended(text)).ok()
+}
+
+/// The text of a JSON document with lone surrogates mended, which are no JSON, though JavaScript writes them.
+pub fn mended(text: &str) -> Cow<'_, str> {
+    without_lone_surrogates(text).map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
 /// The text with every lone `\uD8xx` escape replaced by U+FFFD; none when there is none.

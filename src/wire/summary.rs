@@ -29,10 +29,14 @@ pub struct Summary {
 impl Summary {
     /// Groups attempts to calls: a retry asks the same again after a failure or a cut-off answer.
     pub fn of<'a>(exchanges: impl IntoIterator<Item = &'a Exchange>) -> Self {
+        Self::of_attempts(exchanges.into_iter().filter_map(|exchange| Some((exchange, Attempt::of(exchange)?))))
+    }
+
+    /// The same of exchanges that were read already.
+    pub fn of_attempts<'a>(attempts: impl IntoIterator<Item = (&'a Exchange, Attempt)>) -> Self {
         let mut calls: Vec<LogicalCall> = Vec::new();
         let mut open: HashMap<String, Vec<usize>> = HashMap::new();
-        for exchange in exchanges {
-            let Some(attempt) = Attempt::of(exchange) else { continue };
+        for (exchange, attempt) in attempts {
             let waiting = open.entry(canonical::json(&exchange.request.body)).or_default();
             let again = attempt.failed() || attempt.finish.is_none();
             let place = place(&calls, waiting, &attempt);

@@ -3,7 +3,7 @@
 use super::super::{Halt, Stage};
 use crate::canonical;
 use crate::case::{Case, ToolResult};
-use crate::egress::{Address, Sent};
+use crate::egress::{Address, Outgoing, Sent};
 use crate::fault::Fault;
 use crate::limit;
 use crate::project::{Tool, ToolKind};
@@ -171,7 +171,7 @@ async fn ask(stage: Stage<'_>, url: &str, asked: &Exchange) -> Result<Result<Pay
     let headers = BTreeMap::from([("content-type".to_string(), "application/json".to_string())]);
     let path = format!("{}{query}", address.path());
     let request = wire::Request { path, headers, ..asked.request.clone() };
-    let Sent { exchange, trouble } = client.egress().send(&address, request, &[]).await;
+    let Sent { exchange, trouble } = client.egress().send(&address, &Outgoing { request: &request, body: None, secrets: &[] }).await;
     Ok(match (exchange.response, trouble) {
         (Some(response), None) if response.status < 300 => Ok(response.payload),
         (Some(response), None) => Err(format!("{} answered {}", address.host(), response.status)),
