@@ -220,6 +220,9 @@ async fn speak(
     let (mut spent, mut notes, mut unrecorded, mut is_complete) = (Spent::default(), Vec::new(), 0, true);
     while let Some(trial) = trials.next() {
         let held = speaker.converse(stage, case, &mut answers, trial).await?;
+        if held.spent.requests > 0 {
+            trials.draw_from(Source::Live(stage.trials));
+        }
         spent += held.spent;
         unrecorded += held.unrecorded;
         notes.extend(held.notes.into_iter().map(|note| if trial > 1 { format!("trial {trial}, {note}") } else { note }));

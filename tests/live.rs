@@ -45,8 +45,14 @@ fn tool_project(more: &str) -> Repository {
     repository
 }
 
-/// A run that may go to the server, with a report.
+/// A run that may go to the server, with a report; of one trial, unless the words say otherwise.
 fn live(repository: &Repository, server: &Server, words: &str) -> Invocation {
+    let trials = if words.contains("--trials") { "" } else { "--trials 1" };
+    several(repository, server, &format!("{words} {trials}"))
+}
+
+/// The same of as many trials as the tests ask for.
+fn several(repository: &Repository, server: &Server, words: &str) -> Invocation {
     repository
         .relapse(&format!("run --allow-host 127.0.0.1 --report json=out.json {words}"))
         .env("LLM_URL", &server.url())
@@ -282,6 +288,19 @@ fn trials_are_recorded_with_their_number_and_replayed() {
     live(&repository, &server, "--mode record").expects(0);
     repository.relapse("run").expects(0);
     assert_eq!(server.asked().len(), 3);
+}
+
+#[test]
+fn what_goes_live_is_tried_three_times_and_what_does_not_once() {
+    let (repository, server) = (project("openai", "{}"), answering("Within 30 days."));
+    several(&repository, &server, "--mode record").expects(0);
+    assert_eq!((server.asked().len(), &case(&repository)["tests"][0]["trials"]), (3, &json!({"n": 3, "held": 3})));
+    several(&repository, &server, "--mode record").expects(0);
+    assert_eq!((server.asked().len(), &case(&repository)["tests"][0]["trials"]), (3, &json!({"n": 3, "held": 3})));
+    live(&repository, &server, "--mode refresh").expects(0);
+    repository.edit("relapse.yaml", "params: {}", "params: {seed: 7}");
+    several(&repository, &server, "--mode record").expects(0);
+    assert_eq!((server.asked().len(), recording(&repository).len()), (7, 4));
 }
 
 #[test]

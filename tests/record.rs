@@ -75,12 +75,13 @@ fn a_request_that_the_budget_has_no_room_for_is_not_sent_nor_tried_again() {
         ("budget: {usd: 0.00001}", "the budget of $0.00 has no room for a request of up to"),
     ] {
         repository.edit("relapse.yaml", "version: 1\n", &format!("version: 1\n{budget}\n"));
-        let output = with_bot(&repository, "run --target fixed --mode record --allow-host 127.0.0.1").expects(3);
+        let output = with_bot(&repository, "run --target fixed --mode record --trials 1 --allow-host 127.0.0.1").expects(3);
         assert!(output.stdout.contains("(budget)") && output.stdout.contains(why), "{output}");
         repository.edit("relapse.yaml", &format!("{budget}\n"), "");
     }
     assert!(server.asked().is_empty());
-    let enough = with_bot(&repository, "run --target fixed --mode record --allow-host 127.0.0.1 --report json=out.json").expects(0);
+    let enough =
+        with_bot(&repository, "run --target fixed --mode record --trials 1 --allow-host 127.0.0.1 --report json=out.json").expects(0);
     assert_eq!(server.asked().len(), 1);
     let report: serde_json::Value = serde_json::from_str(&repository.read("out.json")).unwrap();
     assert_eq!(report["cases"][0]["live_requests"], 1, "{enough}");
@@ -96,7 +97,7 @@ fn what_an_application_asks_anew_goes_live_once() {
     repository.relapse("compile").expects(0);
     with_bot(&repository, "run --target fixed").expects(5);
     assert_eq!(server.asked().len(), 0);
-    with_bot(&repository, "run --target fixed --mode record --allow-host 127.0.0.1").expects(0);
+    with_bot(&repository, "run --target fixed --mode record --trials 1 --allow-host 127.0.0.1").expects(0);
     assert_eq!(server.asked().len(), 1);
     assert!(repository.read("cases/eight-429s/recordings/fixed.jsonl").contains("Where is my parcel?"));
     with_bot(&repository, "run --target fixed").expects(0);

@@ -71,6 +71,17 @@ impl<'e, 'a> Trials<'e, 'a> {
         Self { examiner, target: target.to_string(), source, standard, counts, taken: 0, fields: None, shown: None, stopped: None }
     }
 
+    /// Says anew where trials come from, as long as none was taken: that answers go live shows when the first is asked for.
+    pub fn draw_from(&mut self, source: Source) {
+        if self.taken > 0 {
+            return;
+        }
+        self.source = source;
+        for ((asked, _), count) in self.examiner.questions.iter().zip(&mut self.counts) {
+            count.rule = rule(*asked, source, self.standard.rate_tests);
+        }
+    }
+
     /// The number of the trial that is needed next, from 1; none when every gate is decided.
     pub fn next(&self) -> Option<u32> {
         let open = self.taken == 0 || self.counts.iter().any(|count| count.wants_more(self.taken));

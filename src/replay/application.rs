@@ -9,7 +9,7 @@ mod surroundings;
 use super::acceptance::Acceptance;
 use super::{Assignment, Decided, Stage, charge, day, source};
 use crate::application::Template;
-use crate::assessment::Examiner;
+use crate::assessment::{Examiner, Source};
 use crate::case::Case;
 use crate::client::Spent;
 use crate::fault::{Fault, Faults, Place};
@@ -90,6 +90,9 @@ pub(super) async fn judge(
     let (mut spent, mut notes, mut live, mut is_complete) = (Spent::default(), Vec::new(), Vec::new(), true);
     while let Some(trial) = trials.next() {
         let ran = runner.run(stage, case, &memory, trial).await?;
+        if ran.spent.requests > 0 {
+            trials.draw_from(Source::Live(stage.trials));
+        }
         live.extend(ran.live);
         spent += ran.spent;
         match ran.outcome {
