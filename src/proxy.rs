@@ -74,8 +74,10 @@ pub struct Witness {
     pub clock: Clock,
     /// Requests that nothing answers.
     pub misses: Vec<Missed>,
-    /// Requests that went live and got no whole answer.
+    /// Requests whose live answer did not come to its end.
     pub troubles: Vec<Missed>,
+    /// Requests that could not or must not be sent to their server.
+    pub unsent: Vec<Missed>,
     /// Requests that were not sent because the budget has no room for them.
     pub unaffordable: Vec<Missed>,
     /// What the live requests cost.
@@ -95,6 +97,23 @@ pub struct Missed {
     pub seq: u64,
     /// Why; where nothing is recorded, with the difference to the nearest recording, over several lines.
     pub detail: String,
+}
+
+impl Missed {
+    /// Requests in words, a line for all that have one reason: what is tried again mostly fails again.
+    pub fn tell(missed: &[Self]) -> String {
+        let mut details: Vec<(&str, Vec<String>)> = Vec::new();
+        for Self { seq, detail } in missed {
+            match details.iter_mut().find(|(known, _)| known == detail) {
+                Some((_, places)) => places.push(seq.to_string()),
+                None => details.push((detail, vec![seq.to_string()])),
+            }
+        }
+        let line = |(detail, places): &(&str, Vec<String>)| {
+            format!("request{} {}: {detail}", if places.len() > 1 { "s" } else { "" }, places.join(", "))
+        };
+        details.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
 }
 
 /// The proxy.

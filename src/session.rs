@@ -4,11 +4,11 @@ use crate::application::{self, Exit};
 use crate::fault::{Fault, Faults};
 use crate::limit;
 use crate::otlp;
-use crate::proxy::{Blank, Network, Proxy, Upstream, Witness};
+use crate::proxy::{Blank, Missed, Network, Proxy, Upstream, Witness};
 use crate::receiver::{Delivery, Receiver};
 use crate::recording;
 use crate::redact::Redactor;
-use crate::wire;
+use crate::wire::{self, Exchange};
 use std::time::Duration;
 
 /// How long nothing arrives before an agent between the application and the receiver is taken to have sent all.
@@ -52,20 +52,30 @@ impl Session {
 
     /// Spans, log records and exchanges that were recorded.
     pub fn counts(&self) -> (usize, usize, usize) {
-        (self.delivery.spans.len(), self.delivery.logs.len(), self.witness.exchanges.len())
+        (self.delivery.spans.len(), self.delivery.logs.len(), self.exchanges().count())
+    }
+
+    /// Whether every request was sent: an application whose requests were not shows nothing of its servers.
+    pub fn is_whole(&self) -> bool {
+        self.unsent().next().is_none()
     }
 
     /// What a reader should know: what did not arrive, and what got no answer.
     pub fn findings(&self) -> Vec<String> {
-        let troubles = self
-            .witness
-            .troubles
-            .iter()
-            .chain(&self.witness.unaffordable)
-            .map(|trouble| format!("request {}: {}", trouble.seq, trouble.detail));
+        let unsent: Vec<Missed> = self.unsent().chain(&self.witness.troubles).cloned().collect();
+        let told = Missed::tell(&unsent);
         let unseen =
             self.witness.exchanges.is_empty().then(|| "no request reached the proxy: does the application read the variable?".to_owned());
-        self.delivery.findings().into_iter().chain(unseen).chain(troubles).collect()
+        self.delivery.findings().into_iter().chain(unseen).chain(told.lines().map(str::to_owned)).collect()
+    }
+
+    fn unsent(&self) -> impl Iterator<Item = &Missed> {
+        self.witness.unsent.iter().chain(&self.witness.unaffordable)
+    }
+
+    /// Exchanges with servers; what we answered in their place is none.
+    fn exchanges(&self) -> impl Iterator<Item = &Exchange> {
+        self.witness.exchanges.iter().filter(|exchange| self.unsent().all(|unsent| unsent.seq != exchange.seq))
     }
 
     /// The telemetry as OTLP, one JSON document a line, without secrets.
@@ -81,7 +91,7 @@ impl Session {
     /// # Errors
     /// Something that still looks like a secret.
     pub fn wire(&self, redactor: &Redactor) -> Result<String, Fault> {
-        let stored = self.witness.exchanges.iter().map(|exchange| recording::stored(exchange.clone(), exchange.seq, redactor));
+        let stored = self.exchanges().map(|exchange| recording::stored(exchange.clone(), exchange.seq, redactor));
         clean(stored.map(|exchange| format!("{}\n", wire::to_line(&exchange))).collect(), redactor)
     }
 }

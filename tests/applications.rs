@@ -170,11 +170,10 @@ fn without_times(repository: &Repository, file: &str) -> Value {
     report
 }
 
-#[test]
-fn the_same_case_gives_the_same_report_alone_and_with_eight_at_once() {
-    let repository = project();
+/// The case, and as many copies of it.
+fn copies(repository: &Repository, count: u32) {
     let page = repository.read("postmortems/eight-429s.md");
-    for copy in 1..8 {
+    for copy in 1..=count {
         repository.write(&format!("postmortems/copy-{copy}.md"), &page);
         for file in ["incident.otlp.jsonl", "incident.http.jsonl", "healthy.otlp.jsonl", "healthy.http.jsonl"] {
             let text = repository.read(&format!("postmortems/eight-429s/{file}"));
@@ -182,34 +181,40 @@ fn the_same_case_gives_the_same_report_alone_and_with_eight_at_once() {
         }
     }
     repository.relapse("compile").expects(0);
+}
+
+#[test]
+fn the_same_case_gives_the_same_report_alone_and_with_eight_at_once() {
+    let repository = project();
+    repository.edit("relapse.yaml", "targets:\n", &service(8));
+    copies(&repository, 7);
+    let written = repository.read("relapse.yaml");
     let reports: Vec<Value> = [1, 8, 8]
         .iter()
         .enumerate()
         .map(|(index, width)| {
-            let project = repository.read("relapse.yaml");
-            let project: String = project.lines().filter(|line| !line.starts_with("concurrency")).map(|line| format!("{line}\n")).collect();
-            repository.write("relapse.yaml", format!("{project}concurrency: {width}\n"));
+            repository.write("relapse.yaml", format!("{written}concurrency: {width}\n"));
             run(&repository, &format!("run --report json=out-{index}.json")).expects(1);
             without_times(&repository, &format!("out-{index}.json"))
         })
         .collect();
-    assert_eq!(reports[0]["cases"].as_array().unwrap().len(), 16);
+    assert_eq!(reports[0]["cases"].as_array().unwrap().len(), 24);
     assert_eq!(reports[0].to_string(), reports[1].to_string());
     assert_eq!(reports[1].to_string(), reports[2].to_string());
+}
+
+/// The targets, and before them the fixed bot as a service.
+fn service(instances: u32) -> String {
+    format!(
+        "targets:\n  service:\n    start: [env, \"BOT_PORT={{{{ port }}}}\", support_bot]\n    ready: /\n    http: {{path: /chat, body: {{question: \"{{{{ input }}}}\"}}, output: {{answer: answer, outcome: outcome}}}}\n    env: {{BOT_INNER: \"3\"}}\n    upstreams: {{OPENAI_BASE_URL: \"https://api.openai.com/v1\"}}\n    instances: {instances}\n    snapshot: off\n"
+    )
 }
 
 #[test]
 fn a_service_is_started_once_and_asked_for_every_case() {
     let repository = project();
-    let service = "targets:\n  service:\n    start: [env, \"BOT_PORT={{ port }}\", support_bot]\n    ready: /\n    http: {path: /chat, body: {question: \"{{ input }}\"}, output: {answer: answer, outcome: outcome}}\n    upstreams: {OPENAI_BASE_URL: \"https://api.openai.com/v1\"}\n    snapshot: off\n    env: {BOT_INNER: \"INNER\"}\n";
-    repository.edit("relapse.yaml", "targets:\n", service);
-    repository.edit("relapse.yaml", "INNER\"}", "3\"}");
-    let page = repository.read("postmortems/eight-429s.md");
-    repository.write("postmortems/again.md", page);
-    for file in ["incident.otlp.jsonl", "incident.http.jsonl", "healthy.otlp.jsonl", "healthy.http.jsonl"] {
-        repository.write(&format!("postmortems/again/{file}"), repository.read(&format!("postmortems/eight-429s/{file}")));
-    }
-    repository.relapse("compile").expects(0);
+    repository.edit("relapse.yaml", "targets:\n", &service(1));
+    copies(&repository, 1);
     let fixed = run(&repository, "run --target service").expects(0);
     assert!(fixed.stdout.contains("2 passed"), "{fixed}");
     repository.edit("relapse.yaml", "BOT_INNER: \"3\"", "BOT_INNER: \"9\"");

@@ -360,11 +360,11 @@ fn errors_and_redirects_of_a_server_are_passed_on() {
 #[test]
 fn a_server_that_is_not_there_or_not_allowed_is_told() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    for url in [format!("http://{nobody}/v1"), "https://llm.example.com/v1".into()] {
+    for (url, status) in [(format!("http://{nobody}/v1"), 502), ("https://llm.example.com/v1".into(), 403)] {
         let play = live(&url, vec![], vec![]);
-        assert_eq!(play.ask("/chat/completions", &chat("hi", false)).status(), 502, "{url}");
+        assert_eq!(play.ask("/chat/completions", &chat("hi", false)).status(), status, "{url}");
         let witness = play.witness();
-        assert_eq!((witness.troubles[0].seq, witness.live.len()), (1, 0));
+        assert_eq!((witness.unsent[0].seq, witness.live.len()), (1, 0));
     }
 }
 
@@ -374,7 +374,7 @@ fn a_built_in_key_never_goes_to_loopback() {
     let play = live(&url, vec![], vec![]);
     for header in ["authorization: Bearer built-in-key\r\n", "x-api-key: built-in-key\r\n"] {
         let headers = format!("{header}connection: close\r\n");
-        assert_eq!(play.send(post(&format!("{}/chat/completions", play.base()), &chat("hi", false), &headers)).status(), 502);
+        assert_eq!(play.send(post(&format!("{}/chat/completions", play.base()), &chat("hi", false), &headers)).status(), 403);
     }
     assert!(told.try_recv().is_err(), "nothing was sent");
 }

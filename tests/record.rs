@@ -88,6 +88,19 @@ fn a_request_that_the_budget_has_no_room_for_is_not_sent_nor_tried_again() {
 }
 
 #[test]
+fn what_could_not_be_sent_is_no_evidence() {
+    let repository = Repository::of("application");
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
+    let words = format!("record --upstream OPENAI_BASE_URL=http://{closed}/v1 --out bad -- support_bot Hi");
+    let output = with_bot(&repository, &words).env("BOT_INNER", "3").env("COLUMNS", "1000").expects(3);
+    assert!(
+        output.stdout.contains("recorded 0 exchanges") && output.stdout.contains("note: requests 1, 2, 3: 127.0.0.1: no connection"),
+        "{output}"
+    );
+    assert!(!output.stdout.contains("next:"), "{output}");
+}
+
+#[test]
 fn what_an_application_asks_anew_goes_live_once() {
     let repository = Repository::of("application");
     let server = server("It is on its way.");

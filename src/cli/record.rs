@@ -68,10 +68,11 @@ pub(super) fn record(root: Option<&Root>, args: &Args, terminal: Terminal) -> Re
     }
     session.findings().iter().for_each(|finding| terminal.line(&format!("note: {finding}")));
     written.iter().for_each(|file| terminal.line(&format!("  {file}")));
-    if written.is_empty() {
+    if written.is_empty() || !session.is_whole() {
         return Ok(Outcome::Infrastructure);
     }
     terminal.line(&format!("next: {}", next(&written, traces)));
+    terminal.hint("a session that went well is the other side: `--healthy` and `--wire-healthy`");
     terminal.hint("the evidence is redacted; look it over before you commit");
     Ok(Outcome::Passed)
 }

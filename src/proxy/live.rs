@@ -8,7 +8,8 @@ use super::room::{Forward, Reshape};
 use super::serve;
 use crate::client::Bill;
 use crate::condition::{Plan, failure};
-use crate::egress::{Address, Incoming, Key, Outgoing, Trouble};
+use crate::egress::{Address, Egress, Incoming, Key, Outgoing, Trouble};
+use crate::fault::Fault;
 use crate::price::Price;
 use crate::redact::keep_header;
 use crate::wire::call::{Api, Attempt};
@@ -37,7 +38,7 @@ pub(super) async fn forward(arrival: &Arrival, mut receipt: Receipt, cutter: Cut
         Err(unsent) => {
             let plan = unsent.plan(receipt.exchange());
             match unsent {
-                Unsent::Unreachable(why) => receipt.trouble(why),
+                Unsent::Forbidden(why) | Unsent::Unreachable(why) => receipt.unsent(why),
                 Unsent::Unaffordable(why) => receipt.unaffordable(why),
             }
             return serve::played(plan, receipt, cutter, arrival.is_bodiless()).await;
@@ -51,7 +52,9 @@ pub(super) async fn forward(arrival: &Arrival, mut receipt: Receipt, cutter: Cut
 
 /// Why a request was not answered by its server.
 enum Unsent {
-    /// The server cannot be reached, or not with this key.
+    /// It must not go to this server, or not with this key.
+    Forbidden(String),
+    /// The server cannot be reached.
     Unreachable(String),
     /// The budget has no room for it.
     Unaffordable(String),
@@ -65,6 +68,7 @@ impl Unsent {
             Self::Unreachable(why) => {
                 Plan::at_once(failure::response(&api, 502, "relapse_unreachable", &format!("relapse cannot reach the server: {why}")))
             }
+            Self::Forbidden(why) => Plan::refused(&api, 403, "relapse_forbidden", &format!("relapse does not send this: {why}")),
             Self::Unaffordable(why) => Plan::refused(&api, 402, "relapse_budget", &format!("relapse does not send this: {why}")),
         }
     }
@@ -77,10 +81,7 @@ async fn begin(arrival: &Arrival, receipt: &mut Receipt, forward: &Forward) -> R
     let (network, address) = (network.clone(), address.clone());
     let resolved = forward.body.as_ref().map(|body| Bytes::from(body.to_string()));
     let headers = sent_on(&arrival.headers, resolved.is_some());
-    if address.is_loopback() {
-        let checked = keys(&headers).try_for_each(|key| network.egress.check(&address, Some(&key)));
-        checked.map_err(|fault| Unsent::Unreachable(fault.message))?;
-    }
+    allowed(&network.egress, &address, &headers).map_err(Unsent::Forbidden)?;
     let (method, path) = (arrival.request.method.clone(), arrival.request.path.clone());
     let request = Request { method, path, headers, body: serde_json::Value::Null };
     let body = resolved.or_else(|| (!arrival.bytes.is_empty()).then(|| arrival.bytes.clone()));
@@ -101,6 +102,15 @@ fn bill(asked: &Exchange, address: &Address) -> Bill {
     let listed = attempt.model_requested.as_deref().and_then(Price::of);
     let price = listed.unwrap_or_else(|| if address.is_loopback() { Price::default() } else { Price::ceiling() });
     Bill::of(&asked.request.body, price)
+}
+
+/// Whether a request may go to a server, else why not.
+fn allowed(egress: &Egress, address: &Address, headers: &BTreeMap<String, String>) -> Result<(), String> {
+    let told = |Fault { message, help, .. }: Fault| help.map_or_else(|| message.clone(), |help| format!("{message}; {help}"));
+    egress.check(address, None).map_err(told)?;
+    let mut keys = keys(headers).filter(|_| address.is_loopback());
+    keys.try_for_each(|key| egress.check(address, Some(&key)))
+        .map_err(|fault| format!("{}; give the application another one, as in `env OPENAI_API_KEY=none COMMAND`", fault.message))
 }
 
 /// The keys that an application sends; loopback gets none that belongs to a built-in provider.

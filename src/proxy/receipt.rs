@@ -66,6 +66,11 @@ impl Receipt {
         self.room.spent(cost);
     }
 
+    /// Notes why this request was not sent.
+    pub(super) fn unsent(&self, why: String) {
+        self.room.unsent(self.exchange.seq, why);
+    }
+
     /// The budget has no room for this request.
     pub(super) fn unaffordable(&self, why: String) {
         self.room.unaffordable(self.exchange.seq, why);

@@ -45,6 +45,7 @@ struct State {
     clock: Clock,
     misses: Vec<Missed>,
     troubles: Vec<Missed>,
+    unsent: Vec<Missed>,
     unaffordable: Vec<Missed>,
     spent: Spent,
     refused: Vec<String>,
@@ -77,6 +78,7 @@ impl Room {
             clock: Clock::Real,
             misses: Vec::new(),
             troubles: Vec::new(),
+            unsent: Vec::new(),
             unaffordable: Vec::new(),
             spent: Spent::default(),
             refused: Vec::new(),
@@ -113,6 +115,11 @@ impl Room {
     /// Notes why there is no whole live answer to a request.
     pub(super) fn trouble(&self, seq: u64, why: String) {
         lock(&self.state).troubles.push(Missed { seq, detail: why });
+    }
+
+    /// Notes why a request was not sent.
+    pub(super) fn unsent(&self, seq: u64, why: String) {
+        lock(&self.state).unsent.push(Missed { seq, detail: why });
     }
 
     /// Notes that the budget has no room for a request.
@@ -218,6 +225,7 @@ impl Room {
             clock: state.clock,
             misses: std::mem::take(&mut state.misses),
             troubles: std::mem::take(&mut state.troubles),
+            unsent: std::mem::take(&mut state.unsent),
             unaffordable: std::mem::take(&mut state.unaffordable),
             spent: state.spent,
             refused: std::mem::take(&mut state.refused),

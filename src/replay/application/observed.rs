@@ -66,8 +66,8 @@ impl Run {
         faults.into_result(())?;
         let outcome = match (misses.as_slice(), unaffordable.as_slice()) {
             ([], []) => (Doubt::Infrastructure, why),
-            ([], unaffordable) => (Doubt::Budget, format!("{}\n{why}", unanswered(unaffordable))),
-            (misses, _) => (Doubt::NeedsRecording, format!("{}\n{why}", unanswered(misses))),
+            ([], unaffordable) => (Doubt::Budget, format!("{}\n{why}", Missed::tell(unaffordable))),
+            (misses, _) => (Doubt::NeedsRecording, format!("{}\n{why}", Missed::tell(misses))),
         };
         Ok(Ran { outcome: Err(outcome), live, spent })
     }
@@ -112,31 +112,17 @@ impl Run {
 /// Why an answer says nothing: it was given without what the application asked for.
 fn undecided(witness: &Witness, strays: &[String], said: &Said, case: &Case) -> Option<Undecided> {
     if !witness.misses.is_empty() {
-        return Some((Doubt::NeedsRecording, unanswered(&witness.misses)));
+        return Some((Doubt::NeedsRecording, Missed::tell(&witness.misses)));
     }
     if !witness.unaffordable.is_empty() {
-        return Some((Doubt::Budget, unanswered(&witness.unaffordable)));
+        return Some((Doubt::Budget, Missed::tell(&witness.unaffordable)));
     }
-    if !witness.troubles.is_empty() {
-        return Some((Doubt::Infrastructure, unanswered(&witness.troubles)));
+    let troubles = [witness.unsent.as_slice(), &witness.troubles].concat();
+    if !troubles.is_empty() {
+        return Some((Doubt::Infrastructure, Missed::tell(&troubles)));
     }
     let unasked = witness.exchanges.is_empty() && expects_requests(case);
     unasked.then(|| (Doubt::Infrastructure, unreached(strays, said)))
-}
-
-/// What nothing answers; a request that was tried again is told once.
-fn unanswered(misses: &[Missed]) -> String {
-    let mut details: Vec<(&str, Vec<String>)> = Vec::new();
-    for missed in misses {
-        match details.iter_mut().find(|(detail, _)| *detail == missed.detail) {
-            Some((_, places)) => places.push(missed.seq.to_string()),
-            None => details.push((&missed.detail, vec![missed.seq.to_string()])),
-        }
-    }
-    let line = |(detail, places): &(&str, Vec<String>)| {
-        format!("request{} {}: {detail}", if places.len() > 1 { "s" } else { "" }, places.join(", "))
-    };
-    details.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Whether the incident or a healthy request spoke to a model, as nearly every case does.
