@@ -96,11 +96,22 @@ impl Receiver {
         self.inbox.accept_after(own, socket.connect(self.address)).await;
     }
 
-    /// Waits until nothing arrives for `idle` and what arrived is whole; `bound` is the longest wait.
+    /// Waits until no more of it arrives for `idle` and what arrived is whole; `bound` is the longest wait.
     ///
-    /// Whole means that `is_whole` says so of all that arrived: a root may come last or never.
-    pub async fn quiet(&self, idle: Duration, bound: Duration, is_whole: impl Fn(&Delivery) -> bool) {
-        self.inbox.quiet(idle, Instant::now() + bound, is_whole).await;
+    /// How much of it there is, `awaited` says. Whole means that `is_whole` says so of all that arrived: a root may come
+    /// last or never.
+    pub async fn quiet(&self, idle: Duration, bound: Duration, awaited: impl Fn(&Delivery) -> usize, is_whole: impl Fn(&Delivery) -> bool) {
+        self.inbox.quiet(idle, Instant::now() + bound, awaited, is_whole).await;
+    }
+
+    /// Looks at what arrived since it was last taken.
+    pub fn look<T>(&self, at: impl FnOnce(&Delivery) -> T) -> T {
+        self.inbox.look(at)
+    }
+
+    /// Takes what arrived in a trace, and leaves the rest.
+    pub fn take_trace(&self, trace_id: &str) -> Delivery {
+        self.inbox.take_trace(trace_id)
     }
 
     /// Takes what arrived since it was last taken.

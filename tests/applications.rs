@@ -203,6 +203,23 @@ fn the_same_case_gives_the_same_report_alone_and_with_eight_at_once() {
     assert_eq!(reports[1].to_string(), reports[2].to_string());
 }
 
+#[test]
+fn a_service_that_passes_traces_on_is_asked_for_several_cases_at_once() {
+    let repository = project();
+    repository.edit("relapse.yaml", "targets:\n", &service(1));
+    repository.edit("relapse.yaml", "env: {BOT_INNER: \"3\"}", "env: {BOT_INNER: \"3\", BOT_TRACED: \"1\", BOT_FAULT: meet}");
+    copies(&repository, 2);
+    let together = run(&repository, "run --target service --report json=together.json").expects(0);
+    assert!(together.stdout.contains("3 passed"), "{together}");
+    repository.edit("relapse.yaml", "BOT_FAULT: meet", "BOT_FAULT: forget");
+    run(&repository, "run --target service --report json=again.json").expects(0);
+    repository.edit("relapse.yaml", ", BOT_TRACED: \"1\", BOT_FAULT: forget", "");
+    run(&repository, "run --target service --report json=alone.json").expects(0);
+    let reports = ["together.json", "again.json", "alone.json"].map(|file| without_times(&repository, file));
+    assert_eq!(reports[0].to_string(), reports[2].to_string());
+    assert_eq!(reports[1].to_string(), reports[2].to_string());
+}
+
 /// The targets, and before them the fixed bot as a service.
 fn service(instances: u32) -> String {
     format!(

@@ -216,6 +216,17 @@ async fn what_a_dead_sender_left_in_flight_is_waited_for() {
 }
 
 #[tokio::test]
+async fn what_arrived_in_one_trace_is_taken_and_the_rest_left() {
+    let receiver = Receiver::open().await.unwrap();
+    let json = [("content-type", "application/json")];
+    post(&receiver, "/TOKEN/v1/traces", &json, JSON).await;
+    let trace_id = receiver.look(|delivery| delivery.spans[0].trace_id.clone());
+    assert!(receiver.take_trace(&"f".repeat(32)).is_empty());
+    assert_eq!(receiver.look(|delivery| delivery.of_trace(&trace_id)), 1);
+    assert_eq!((receiver.take_trace(&trace_id).spans.len(), receiver.take().spans.len()), (1, 0));
+}
+
+#[tokio::test]
 async fn a_living_sender_is_waited_for_until_what_it_sent_is_whole() {
     let receiver = Receiver::open().await.unwrap();
     let (seen, begun) = (std::cell::Cell::new(false), tokio::sync::Notify::new());
@@ -230,7 +241,7 @@ async fn a_living_sender_is_waited_for_until_what_it_sent_is_whole() {
         post(&receiver, "/TOKEN/v1/traces", &json, JSON).await;
         post(&receiver, "/TOKEN/v1/traces", &json, JSON).await;
     };
-    tokio::join!(receiver.quiet(Duration::from_millis(10), LONG, whole), sending);
+    tokio::join!(receiver.quiet(Duration::from_millis(10), LONG, |delivery| delivery.spans.len(), whole), sending);
     assert!(seen.get());
     assert_eq!(receiver.take().spans.len(), 2);
 }

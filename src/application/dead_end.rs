@@ -53,6 +53,11 @@ impl DeadEnd {
         away.into_iter().map(|name| (name, here.clone())).chain(near).collect()
     }
 
+    /// Whether no host was asked for since they were last taken.
+    pub fn is_untouched(&self) -> bool {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// The hosts that were asked for since they were last taken, by name.
     pub fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.hosts.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect()

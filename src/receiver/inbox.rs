@@ -33,6 +33,12 @@ impl Delivery {
         self.spans.is_empty() && self.logs.is_empty()
     }
 
+    /// How many spans and log records are in a trace.
+    pub fn of_trace(&self, trace_id: &str) -> usize {
+        let spans = self.spans.iter().filter(|span| span.trace_id == trace_id).count();
+        spans + self.logs.iter().filter(|log| log.trace_id.as_deref() == Some(trace_id)).count()
+    }
+
     /// What a reader should know of what arrived, or did not: what went wrong, and what to change.
     pub fn findings(&self) -> Vec<String> {
         let nothing = self.is_empty().then(|| "no telemetry arrived: not one span and not one log record".to_owned());
@@ -164,6 +170,21 @@ impl Inbox {
         std::mem::take(&mut state.delivery)
     }
 
+    pub(super) fn look<T>(&self, at: impl FnOnce(&Delivery) -> T) -> T {
+        at(&self.lock().delivery)
+    }
+
+    pub(super) fn take_trace(&self, trace_id: &str) -> Delivery {
+        let mut state = self.lock();
+        let Delivery { spans, logs, .. } = &mut state.delivery;
+        let spans = spans.extract_if(.., |span| span.trace_id == trace_id).collect();
+        let logs = logs.extract_if(.., |log| log.trace_id.as_deref() == Some(trace_id)).collect();
+        if state.delivery.is_empty() {
+            state.bytes = 0;
+        }
+        Delivery { spans, logs, ..Delivery::default() }
+    }
+
     /// Waits until the connection of a peer has been accepted, which `connect` makes.
     pub(super) async fn accept_after(&self, peer: SocketAddr, connect: impl Future) {
         self.change(|state| state.awaited = Some(peer));
@@ -182,15 +203,30 @@ impl Inbox {
         self.settle(idle, deadline, |state| state.connections == 0 && state.working == 0).await;
     }
 
-    /// Waits until nothing happens for `idle`, and `is_whole` says that what arrived is whole.
-    pub(super) async fn quiet(&self, idle: Duration, deadline: Instant, is_whole: impl Fn(&Delivery) -> bool) {
+    /// Waits until no more of what is awaited arrives for `idle`, nothing is being read, and `is_whole` says that it is whole.
+    pub(super) async fn quiet(
+        &self,
+        idle: Duration,
+        deadline: Instant,
+        awaited: impl Fn(&Delivery) -> usize,
+        is_whole: impl Fn(&Delivery) -> bool,
+    ) {
+        let (mut arrived, mut since) = (self.look(&awaited), Instant::now());
         loop {
-            self.settle(idle, deadline, |_| false).await;
             let bell = self.bell.notified();
-            if Instant::now() >= deadline || is_whole(&self.lock().delivery) {
+            let (now_there, is_done) = {
+                let state = self.lock();
+                (awaited(&state.delivery), state.working == 0 && is_whole(&state.delivery))
+            };
+            if now_there != arrived {
+                (arrived, since) = (now_there, Instant::now());
+            }
+            let is_idle = Instant::now() >= since + idle;
+            if Instant::now() >= deadline || (is_idle && is_done) {
                 return;
             }
-            let _ = timeout_at(deadline, bell).await;
+            let until = if is_idle { deadline } else { deadline.min(since + idle) };
+            let _ = timeout_at(until, bell).await;
         }
     }
 

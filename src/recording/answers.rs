@@ -15,7 +15,7 @@ use serde_json::Value;
 use std::collections::{HashMap, HashSet, VecDeque};
 
 /// The answers of one file, by key, in order.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Layer {
     file: Utf8PathBuf,
     /// A recording, which this run may write anew; else a wire, which is evidence.
@@ -56,7 +56,7 @@ fn trial(exchange: &Exchange) -> u32 {
 
 /// The answers that a run may give: the recording's, then the incident's wire, then the healthy one's. What it gets live
 /// it [keeps](Answers::keep), and [saves](Answers::save) at the end.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Answers {
     root: Root,
     case: String,

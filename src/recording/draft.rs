@@ -41,7 +41,7 @@ pub(super) fn check(file: &Utf8Path, text: &str, redactor: &Redactor) -> Result<
 }
 
 /// The exchanges of a run, in the order in which they were asked.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Draft {
     exchanges: Vec<(Origin, Exchange)>,
 }

@@ -1,7 +1,8 @@
 //! A support bot in a few lines: the application of our own tests, in need of nothing but the standard library.
 //!
 //! It asks a model over plain HTTP, tries again in two nested layers (`BOT_OUTER` × `BOT_INNER`), and exports its trace as
-//! OTLP/JSON. `BOT_FAULT` makes it misbehave in one way; `BOT_PORT` makes it a service.
+//! OTLP/JSON. `BOT_FAULT` makes it misbehave in one way; `BOT_PORT` makes it a service, and `BOT_TRACED` one that passes
+//! its caller's trace on.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "its outputs are how an application speaks")]
 
@@ -10,6 +11,7 @@ use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, exit};
+use std::sync::{Condvar, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 fn main() {
@@ -29,25 +31,47 @@ fn run() {
     exit(i32::from(outcome == "error"));
 }
 
-/// Answers one question after the other, each in the trace of its caller.
+/// Answers every question in the trace of its caller, several at once.
 fn serve(port: &str) {
     let listener = TcpListener::bind(format!("127.0.0.1:{port}")).expect("the port is free");
     for stream in listener.incoming().map_while(Result::ok) {
-        let mut reader = BufReader::new(stream.try_clone().expect("a socket"));
-        let head: Vec<String> = reader.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
-        let header = |name: &str| head.iter().find_map(|line| line.to_lowercase().strip_prefix(name).map(|value| value.trim().to_string()));
-        let mut body = vec![0; header("content-length:").and_then(|length| length.parse().ok()).unwrap_or(0)];
-        reader.read_exact(&mut body).expect("a whole body");
-        let question = serde_json::from_slice::<Value>(&body).ok().and_then(|body| Some(body["question"].as_str()?.to_string()));
-        let (status, text) = match question {
-            None => (200, "ready".to_string()),
-            Some(question) => {
-                let (outcome, answer) = answer("", &question, header("traceparent:").as_deref());
-                (if outcome == "error" { 503 } else { 200 }, json!({"outcome": outcome, "answer": answer}).to_string())
-            }
-        };
-        let _ = write!(&stream, "HTTP/1.1 {status} x\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}", text.len());
+        std::thread::spawn(move || reply(&stream));
     }
+}
+
+fn reply(mut stream: &TcpStream) {
+    let mut reader = BufReader::new(stream);
+    let head: Vec<String> = reader.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+    let header = |name: &str| head.iter().find_map(|line| line.to_lowercase().strip_prefix(name).map(|value| value.trim().to_string()));
+    let mut body = vec![0; header("content-length:").and_then(|length| length.parse().ok()).unwrap_or(0)];
+    reader.read_exact(&mut body).expect("a whole body");
+    let question = serde_json::from_slice::<Value>(&body).ok().and_then(|body| Some(body["question"].as_str()?.to_string()));
+    let (status, text) = match question {
+        None => (200, "ready".to_string()),
+        Some(question) => {
+            let fault = if among_others() { variable("BOT_FAULT").unwrap_or_default() } else { String::new() };
+            let (outcome, answer) = answer(&fault, &question, header("traceparent:").as_deref());
+            (if outcome == "error" { 503 } else { 200 }, json!({"outcome": outcome, "answer": answer}).to_string())
+        }
+    };
+    let _ = write!(stream, "HTTP/1.1 {status} x\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}", text.len());
+}
+
+/// How many questions were asked, and a bell for each.
+static QUESTIONS: (Mutex<u32>, Condvar) = (Mutex::new(0), Condvar::new());
+
+/// Counts a question; whether it is not the first.
+fn among_others() -> bool {
+    let mut count = QUESTIONS.0.lock().expect("no panic");
+    *count += 1;
+    QUESTIONS.1.notify_all();
+    *count > 1
+}
+
+/// Waits for a third question; whether it came.
+fn is_joined() -> bool {
+    let count = QUESTIONS.0.lock().expect("no panic");
+    !QUESTIONS.1.wait_timeout_while(count, Duration::from_secs(5), |count| *count < 3).expect("no panic").1.timed_out()
 }
 
 fn variable(name: &str) -> Option<String> {
@@ -106,7 +130,8 @@ fn past_the_proxy() {
 /// Outcome and text; the telemetry of it is exported.
 fn answer(fault: &str, question: &str, parent: Option<&str>) -> (&'static str, String) {
     let start = now();
-    let reply = ask(question);
+    let parent_upstream = parent.filter(|_| variable("BOT_TRACED").is_some() && fault != "forget");
+    let reply = if fault == "meet" && !is_joined() { None } else { ask(question, parent_upstream) };
     let (outcome, text) = match &reply {
         Some(reply) => ("answered", reply["choices"][0]["message"]["content"].as_str().unwrap_or_default().to_string()),
         None => ("error", "The model is overloaded. Please try again in a minute.".to_string()),
@@ -116,13 +141,15 @@ fn answer(fault: &str, question: &str, parent: Option<&str>) -> (&'static str, S
 }
 
 /// The model's reply, after as many attempts as both layers make.
-fn ask(question: &str) -> Option<Value> {
+fn ask(question: &str, parent: Option<&str>) -> Option<Value> {
     let times = |name: &str| variable(name).and_then(|number| number.parse().ok()).unwrap_or(1);
     let body = json!({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": question}]}).to_string();
     let attempts = times("BOT_OUTER") * times("BOT_INNER");
     let url = format!("{}/chat/completions", variable("OPENAI_BASE_URL").expect("an address"));
+    let headers: Vec<(&str, &str)> =
+        [("content-type", "application/json")].into_iter().chain(parent.map(|parent| ("traceparent", parent))).collect();
     (0..attempts).find_map(|_| {
-        let (status, text) = post(&url, &[("content-type", "application/json")], &body);
+        let (status, text) = post(&url, &headers, &body);
         (status == 200).then(|| serde_json::from_str(&text).expect("a reply"))
     })
 }

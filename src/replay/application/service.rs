@@ -1,5 +1,7 @@
 //! A case on a service: started once, asked once for each case, by as many instances as the target says.
 
+mod sharing;
+
 use super::observed::{Run, with_output};
 use super::surroundings::{self, Surroundings, Thread};
 use super::{IDLE, Memory, Ran, checked, template, templates};
@@ -11,13 +13,17 @@ use crate::limit;
 use crate::project::{Output, Service, Target};
 use crate::proxy::Lobby;
 use crate::receiver::{Delivery, Receiver};
+use crate::recording::Mode;
 use crate::replay::Stage;
 use crate::verdict::Doubt;
 use serde_json::Value;
+use sharing::{Shared, Sharing};
 use std::net::{Ipv4Addr, TcpListener};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::{Mutex, Semaphore};
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, sleep, timeout};
 
 /// What a template of the command may use.
@@ -52,6 +58,8 @@ pub(in crate::replay) struct Host {
     places: Semaphore,
     /// Instances that wait to be asked.
     waiting: Mutex<Vec<Instance>>,
+    /// Whether one of them is asked for several cases at once.
+    sharing: std::sync::Mutex<Sharing>,
 }
 
 /// A service that runs.
@@ -90,6 +98,7 @@ impl Host {
             timeout: service.timeout,
             places: Semaphore::new(usize::try_from(service.instances).unwrap_or(1)),
             waiting: Mutex::new(Vec::new()),
+            sharing: std::sync::Mutex::default(),
         })
     }
 
@@ -98,30 +107,116 @@ impl Host {
     /// # Errors
     /// What is wrong with the case or the target. A run that cannot be judged is no error, and is told in what it came to.
     pub(super) async fn run(&self, stage: Stage<'_>, case: &Case, memory: &Memory, trial: u32) -> Result<Ran, Faults> {
-        let failed = |why: String| Ok(Ran { outcome: Err((Doubt::Infrastructure, why)), live: Vec::new(), spent: Spent::default() });
-        let Ok(_place) = self.places.acquire().await else { return failed("the run is over".into()) };
         let is_special = surroundings::variables(case).next().is_some();
+        let may_share = !is_special && stage.mode == Mode::Replay;
+        loop {
+            if let Some(shared) = self.shared().filter(|_| may_share) {
+                match self.run_shared(&shared, stage, case, (memory, trial)).await? {
+                    Some(ran) => return Ok(ran),
+                    None => continue,
+                }
+            }
+            let Ok(_place) = self.places.acquire().await else { return Ok(failed("the run is over".into())) };
+            // Another case may have shown meanwhile that nobody has to wait for a place.
+            if !may_share || self.shared().is_none() {
+                return self.run_alone(stage, case, (memory, trial), is_special).await;
+            }
+        }
+    }
+
+    async fn run_alone(&self, stage: Stage<'_>, case: &Case, (memory, trial): (&Memory, u32), is_special: bool) -> Result<Ran, Faults> {
         let waiting = if is_special { None } else { self.waiting.lock().await.pop() };
         let alive = waiting.and_then(|mut instance| instance.process.over().is_none().then_some(instance));
         let instance = match alive {
             Some(instance) => instance,
             None => match self.start(stage, is_special.then_some(case)).await? {
                 Ok(instance) => instance,
-                Err(why) => return failed(why),
+                Err(why) => return Ok(failed(why)),
             },
         };
-        let ran = self.ask(&instance, stage, case, (memory, trial)).await;
-        if is_special {
-            instance.process.end().await;
-        } else {
-            self.waiting.lock().await.push(instance);
+        let thread = Thread::new(&case.id, &self.surroundings.target, trial);
+        let asked = self.request(case, &thread, instance.port)?;
+        // What the last case, or getting ready, left behind is not this one's.
+        instance.receiver.take();
+        instance.dead_end.take();
+        let mut door = self.surroundings.door(stage, case, memory, trial)?;
+        door.take(&instance.lobby, None);
+        let answered = timeout(self.timeout, application::ask(instance.port, &asked)).await;
+        instance.receiver.quiet(IDLE, limit::ARRIVAL, records, |delivery| is_whole(delivery, &thread)).await;
+        let (witness, strays) = (door.close().await, instance.dead_end.take());
+        let run = Run { delivery: instance.receiver.take(), witness, strays, thread: Some(thread.clone()) };
+        let is_threaded = sharing::keeps_to(&run, &thread);
+        let ran = self.judged(run, answered, &instance, stage, case);
+        match is_special {
+            true => drop(instance.process.end().await),
+            false => self.give_back(instance, is_threaded).await,
         }
         ran
     }
 
+    /// Asks a shared instance; none when the case has to be asked again, alone.
+    async fn run_shared(
+        &self,
+        shared: &Shared,
+        stage: Stage<'_>,
+        case: &Case,
+        (memory, trial): (&Memory, u32),
+    ) -> Result<Option<Ran>, Faults> {
+        let instance = &shared.instance;
+        let before = locked(memory).clone();
+        let thread = Thread::new(&case.id, &self.surroundings.target, trial);
+        let asked = self.request(case, &thread, instance.port)?;
+        shared.enter(&thread);
+        let mut door = self.surroundings.door(stage, case, memory, trial)?;
+        door.take(&instance.lobby, Some(&thread.trace_id));
+        let answered = timeout(self.timeout, application::ask(instance.port, &asked)).await;
+        let ours = |delivery: &Delivery| delivery.of_trace(&thread.trace_id);
+        instance.receiver.quiet(IDLE, limit::ARRIVAL, ours, |delivery| is_whole(delivery, &thread)).await;
+        let witness = door.close().await;
+        let run = Run { delivery: shared.take(&thread), witness, strays: Vec::new(), thread: Some(thread) };
+        let is_tidy = shared.is_tidy();
+        let ran = self.judged(run, answered, instance, stage, case)?;
+        if is_tidy && !matches!(ran.outcome, Err((Doubt::Infrastructure, _))) {
+            return Ok(Some(ran));
+        }
+        *locked(&self.sharing) = Sharing::Never;
+        *locked(memory) = before;
+        Ok(None)
+    }
+
+    fn shared(&self) -> Option<Arc<Shared>> {
+        match &*locked(&self.sharing) {
+            Sharing::Shared(shared) => Some(Arc::clone(shared)),
+            Sharing::Untried | Sharing::Never => None,
+        }
+    }
+
+    /// Keeps an instance for the next case.
+    async fn give_back(&self, instance: Instance, is_threaded: bool) {
+        if let Some(instance) = self.offer(instance, is_threaded) {
+            self.waiting.lock().await.push(instance);
+        }
+    }
+
+    /// Shares the first instance that is given back, if it can be; else the instance is the caller's again.
+    fn offer(&self, instance: Instance, is_threaded: bool) -> Option<Instance> {
+        let mut sharing = locked(&self.sharing);
+        if !matches!(*sharing, Sharing::Untried) {
+            return Some(instance);
+        }
+        let (state, left) = match is_threaded {
+            true => (Sharing::Shared(Arc::new(Shared::new(instance))), None),
+            false => (Sharing::Never, Some(instance)),
+        };
+        *sharing = state;
+        left
+    }
+
     /// Ends every instance.
     pub(super) async fn close(&self) {
-        for instance in self.waiting.lock().await.drain(..) {
+        let sharing = std::mem::take(&mut *locked(&self.sharing));
+        let shared = if let Sharing::Shared(shared) = sharing { Arc::into_inner(shared) } else { None };
+        for instance in self.waiting.lock().await.drain(..).chain(shared.map(|shared| shared.instance)) {
             instance.process.end().await;
         }
     }
@@ -169,18 +264,8 @@ impl Host {
         matches!(timeout(limit::GRACE, application::ask(port, &asked)).await, Ok(Ok(Response { status: 200..=299, .. })))
     }
 
-    async fn ask(&self, instance: &Instance, stage: Stage<'_>, case: &Case, (memory, trial): (&Memory, u32)) -> Result<Ran, Faults> {
-        let thread = Thread::new(&case.id, &self.surroundings.target, trial);
-        let asked = self.request(case, &thread, instance.port)?;
-        // What the last case, or getting ready, left behind is not this one's.
-        instance.receiver.take();
-        instance.dead_end.take();
-        let mut door = self.surroundings.door(stage, case, memory, trial)?;
-        door.take(&instance.lobby, None);
-        let answered = timeout(self.timeout, application::ask(instance.port, &asked)).await;
-        instance.receiver.quiet(IDLE, limit::ARRIVAL, |delivery| is_whole(delivery, &thread)).await;
-        let (witness, strays) = (door.close().await, instance.dead_end.take());
-        let run = Run { delivery: instance.receiver.take(), witness, strays, thread: Some(thread) };
+    /// What a run came to, by what the service answered.
+    fn judged(&self, run: Run, answered: Answered, instance: &Instance, stage: Stage<'_>, case: &Case) -> Result<Ran, Faults> {
         let why = match answered {
             Err(_) => format!("the service did not answer within {} s", self.timeout.as_secs_f64()),
             Ok(Err(why)) => format!("the service did not answer: {why}"),
@@ -225,6 +310,23 @@ impl Body {
             Self::Other(value) => value.clone(),
         })
     }
+}
+
+/// The service's answer, why there is none, or that none came in time.
+type Answered = Result<Result<Response, String>, Elapsed>;
+
+/// A run that nothing can be said of.
+fn failed(why: String) -> Ran {
+    Ran { outcome: Err((Doubt::Infrastructure, why)), live: Vec::new(), spent: Spent::default() }
+}
+
+fn locked<T>(mutex: &std::sync::Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How much has arrived.
+fn records(delivery: &Delivery) -> usize {
+    delivery.spans.len() + delivery.logs.len()
 }
 
 /// Whether a request's telemetry has come to its end: its root is there, and nothing below it lacks its parent.
