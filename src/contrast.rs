@@ -14,7 +14,7 @@ use crate::change;
 use crate::diagnosis::{Hunk, Shift};
 use crate::expression::{Environment, FieldValue, Frame};
 use crate::field::State;
-use crate::request::Request;
+use crate::request::{Clock, Request};
 use crate::signal::{Datum, Signals};
 use asked::Call;
 
@@ -27,6 +27,11 @@ pub struct Contrast<'a> {
     pub now: &'a Request,
     /// The baseline's signals: of several healthy requests the medians.
     pub base_signals: Signals,
+    /// The request's signals.
+    ///
+    /// Times of a replay are those of this machine; here, and in the baseline that it is held against, they are whole
+    /// seconds, so that the same replay has the same causes everywhere.
+    pub now_signals: Signals,
     /// The measures of [`change::ALL`] that are known.
     pub measures: Signals,
     /// How the prompt's template differs.
@@ -102,13 +107,17 @@ impl<'a> Contrast<'a> {
         let turns = |request: &Request| asked::calls(request).and_then(|calls| calls.first().map(|call| call.turns.len()));
         let is_alike = |request: &&Request| (request.input != now.input, base.len() > 1 && turns(request) != turns(now));
         let chosen = base.iter().min_by_key(is_alike)?;
-        let base_signals = Signals::median(&base.iter().map(|request| request.signals.clone()).collect::<Vec<_>>());
+        let mut base_signals = Signals::median(&base.iter().map(|request| request.signals.clone()).collect::<Vec<_>>());
+        let mut now_signals = now.signals.clone();
+        if now.clock == Clock::Virtual {
+            [&mut base_signals, &mut now_signals].into_iter().for_each(time::coarsen);
+        }
         let mut ledger = Ledger::default();
         let hunks = {
-            let (before, after) = (Side::new(chosen, &base_signals), Side::new(now, &now.signals));
+            let (before, after) = (Side::new(chosen, &base_signals), Side::new(now, &now_signals));
             measure(&before, &after, &mut ledger)
         };
-        Some(Self { base: chosen, now, base_signals, measures: ledger.measures, prompt: hunks, changed: ledger.changed })
+        Some(Self { base: chosen, now, base_signals, now_signals, measures: ledger.measures, prompt: hunks, changed: ledger.changed })
     }
 }
 
@@ -153,10 +162,10 @@ impl Environment for Contrast<'_> {
             Frame::Base => self.base_signals.read(name).clone(),
             Frame::Change if change::definition(name).is_some() => self.measures.read(name).clone(),
             Frame::Change => {
-                let numbers = self.now.signals.read(name).number().zip(self.base_signals.read(name).number());
+                let numbers = self.now_signals.read(name).number().zip(self.base_signals.read(name).number());
                 numbers.map_or(Datum::Unknown, |(now, base)| Datum::Number(crate::request::micro(now - base)))
             }
-            Frame::Now => self.now.signals.read(name).clone(),
+            Frame::Now => self.now_signals.read(name).clone(),
             Frame::Healthy | Frame::Incident | Frame::Accepted => Datum::Unknown,
         }
     }

@@ -162,7 +162,8 @@ fn a_case_sets_only_variables_that_the_target_allows() {
 fn without_times(repository: &Repository, file: &str) -> Value {
     let mut report: Value = serde_json::from_str(&repository.read(file)).expect("JSON");
     for case in report["cases"].as_array_mut().expect("cases") {
-        case["signals"].as_object_mut().expect("signals").retain(|name, _| !matches!(name.as_str(), "latency.total" | "latency.gap"));
+        let is_time = |name: &str| name.starts_with("latency.") && !matches!(name, "latency.first_token" | "latency.model");
+        case["signals"].as_object_mut().expect("signals").retain(|name, _| !is_time(name) && name != "retries.wasted");
         for stage in case["stages"].as_array_mut().expect("stages") {
             stage.as_object_mut().expect("a stage").retain(|key, _| !matches!(key.as_str(), "start" | "duration"));
         }

@@ -1,6 +1,7 @@
 //! Time: each stage's share of the change, and how fast the attempt that counts was.
 
 use super::{Ledger, Side};
+use crate::signal::Signals;
 
 /// The stages of a request and the signals that hold their exclusive times, which sum to the total.
 const STAGES: [(&str, &str); 5] = [
@@ -18,8 +19,9 @@ const PACE_FLOOR: f64 = 0.005;
 
 pub(super) fn measure(base: &Side<'_>, now: &Side<'_>, ledger: &mut Ledger) {
     let totals = base.number("latency.total").zip(now.number("latency.total"));
-    ledger.flag("slower", totals.map(|(before, after)| after >= SLOWER * before));
-    if let Some((before, after)) = totals.filter(|(before, after)| *after >= SLOWER * before) {
+    let is_slower = |(before, after): (f64, f64)| after > before && after >= SLOWER * before;
+    ledger.flag("slower", totals.map(is_slower));
+    if let Some((before, after)) = totals.filter(|totals| is_slower(*totals)) {
         for (name, signal) in STAGES {
             let stage = base.number(signal).zip(now.number(signal));
             ledger.number(name, stage.and_then(|(base, now)| share(before, after, base, now)));
@@ -27,6 +29,19 @@ pub(super) fn measure(base: &Side<'_>, now: &Side<'_>, ledger: &mut Ledger) {
     }
     ledger.number("first_token", ratio(first_token(base), first_token(now), FIRST_TOKEN_FLOOR));
     ledger.number("pace", ratio(pace(base), pace(now), PACE_FLOOR));
+}
+
+/// Takes the times of a machine in whole seconds: waiting stays, and noise goes.
+pub(super) fn coarsen(signals: &mut Signals) {
+    let whole = |signal: &str, signals: &Signals| signals.read(signal).number().map(f64::floor);
+    let times = STAGES.iter().map(|(_, signal)| *signal).chain(["retries.wasted"]);
+    for signal in times {
+        let seconds = whole(signal, signals);
+        signals.set_number(signal, seconds);
+    }
+    let total: Option<f64> = STAGES.iter().map(|(_, signal)| signals.read(signal).number()).sum();
+    let total = total.or_else(|| whole("latency.total", signals));
+    signals.set_number("latency.total", total);
 }
 
 /// A stage's share of the change: `(C_now - C_base) / (T_now - T_base)`.
@@ -83,6 +98,20 @@ mod tests {
             let sum: f64 = stages.iter().filter_map(|(base, now)| share(total(false), total(true), *base, *now)).sum();
             prop_assert!((sum - 1.0).abs() < 1e-6, "{}", sum);
         }
+    }
+
+    #[test]
+    fn whole_seconds_hold_waiting_and_no_noise() {
+        let coarse = |times: [f64; 5]| {
+            let mut signals = Signals::new();
+            STAGES.iter().zip(times).for_each(|((_, signal), seconds)| signals.set_number(*signal, Some(seconds)));
+            signals.set_number("latency.total", Some(times.iter().sum()));
+            coarsen(&mut signals);
+            ["latency.model", "latency.retries", "latency.gap", "latency.total"].map(|signal| signals.read(signal).number())
+        };
+        let waited = [0.4, 2.07, 0.1, 0.2, 0.9];
+        assert_eq!(coarse(waited), [Some(0.0), Some(2.0), Some(0.0), Some(2.0)]);
+        assert_eq!(coarse(waited), coarse(waited.map(|seconds| seconds + 0.05)));
     }
 
     #[test]

@@ -15,6 +15,10 @@ use std::io::{self, Write};
 ///
 /// Texts are whole and never clipped. Characters that hide, and what a CI system would take for a command, are written as
 /// `\u…`, which means the same in JSON, so the file may also be printed.
+///
+/// Two runs of an application on the same evidence differ in the times that it took and in nothing else: in `signals`
+/// those of `latency.` but `latency.first_token` and `latency.model`, with `retries.wasted`; in `stages` `start` and
+/// `duration`.
 pub fn write(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
     let text = serde_json::to_string_pretty(&Report::of(summary))?;
     out.write_all(inert::json(&text).as_bytes())?;

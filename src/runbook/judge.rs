@@ -6,7 +6,7 @@ use crate::contrast::Contrast;
 use crate::diagnosis::{Alarm, Diagnosis, Judgement, Missing, Shift, Standing};
 use crate::expression::Evaluation;
 use crate::field::State;
-use crate::request::{Request, micro};
+use crate::request::{Clock, Request, micro};
 use crate::signal;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -92,7 +92,14 @@ impl Runbook {
         if contrast.measures.read("slower").flag() != Some(true) {
             return BTreeMap::new();
         }
-        let (base, now) = (stage::times(&self.stages, contrast.base), stage::times(&self.stages, contrast.now));
+        let times = |request| {
+            let mut times = stage::times(&self.stages, request);
+            if contrast.now.clock == Clock::Virtual {
+                times.values_mut().for_each(|seconds| *seconds = seconds.floor());
+            }
+            times
+        };
+        let (base, now) = (times(contrast.base), times(contrast.now));
         let sum = |times: &BTreeMap<String, f64>| times.values().sum::<f64>();
         let change = sum(&now) - sum(&base);
         let names: BTreeSet<&String> = base.keys().chain(now.keys()).filter(|_| change > 0.0).collect();
@@ -102,7 +109,7 @@ impl Runbook {
 
     fn past_thresholds(&self, contrast: &Contrast<'_>) -> Vec<Alarm> {
         let past = self.signals.iter().filter_map(|watch| {
-            let (base, now) = (contrast.base_signals.read(&watch.signal), contrast.now.signals.read(&watch.signal));
+            let (base, now) = (contrast.base_signals.read(&watch.signal), contrast.now_signals.read(&watch.signal));
             let shift = Shift { name: watch.signal.clone(), base: base.clone(), now: now.clone() };
             Some(Alarm { level: watch.level(base, now)?, shift })
         });
