@@ -606,9 +606,10 @@ pub fn advice(convention: &str, field: &str) -> Option<Advice> {
     ADVICE.get(convention)?.get(field::place(field)?).copied()
 }
 
-/// The attribute to add for a field, whatever the instrumentation.
+/// The attribute to add for a field, or what to add for a signal that fields alone do not make; whatever the instrumentation.
 pub fn attribute_to_add(field: &str) -> &'static str {
     static ADD: LazyLock<Vec<Option<&str>>> =
         LazyLock::new(|| field::ALL.iter().map(|definition| FILE.add.get(definition.name).map(String::as_str)).collect());
-    field::place(field).and_then(|place| ADD[place]).unwrap_or("an attribute named under telemetry.aliases")
+    let of_signal = || FILE.add.get(field).map(String::as_str);
+    field::place(field).map_or_else(of_signal, |place| ADD[place]).unwrap_or("an attribute named under telemetry.aliases")
 }
