@@ -85,9 +85,10 @@ impl Findings {
         }
     }
 
-    /// Forgets what was found under a name.
-    pub fn remove(&mut self, name: &str) {
-        self.0.retain(|(known, _)| *known != name);
+    /// Takes out what was found under a name.
+    pub fn remove(&mut self, name: &str) -> Option<Found> {
+        let place = self.0.iter().position(|(known, _)| *known == name)?;
+        Some(self.0.remove(place).1)
     }
 
     /// Names and what was found under them.

@@ -116,7 +116,7 @@ fn collect_calls(trace: &mut Trace, spans: &[&Span]) {
         .into_iter()
         .map(|node| ModelCall {
             node,
-            input: enrich::input(&trace.nodes[node], spans[node]),
+            input: enrich::input(&mut trace.nodes[node], spans[node]),
             output: enrich::output(&trace.nodes[node], spans[node]),
         })
         .collect();

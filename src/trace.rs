@@ -1,5 +1,9 @@
 //! A trace: what one request did as its telemetry tells it, in one normalised model.
 
+mod history;
+
+pub use history::History;
+
 use crate::field::{self, On, State, States, When};
 use crate::mapping::{self, Findings, Kind, Mapping};
 use serde_json::Value;
@@ -93,7 +97,7 @@ pub struct ModelCall {
     /// Its span.
     pub node: usize,
     /// What went in; empty when content was not captured.
-    pub input: Vec<Message>,
+    pub input: History,
     /// What came out; none when content was not captured.
     pub output: Option<Message>,
 }

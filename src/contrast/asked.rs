@@ -2,7 +2,7 @@
 
 use crate::provider::Tool;
 use crate::request::Request;
-use crate::trace::{Message, ToolRequest};
+use crate::trace::{History, Message, ToolRequest};
 use crate::wire::Exchange;
 use serde_json::{Map, Value};
 
@@ -53,13 +53,13 @@ fn of_wire(request: &Request) -> Option<Vec<Call>> {
 
 fn of_trace(request: &Request) -> Option<Vec<Call>> {
     let trace = request.trace.as_ref()?;
-    let told: Vec<&Vec<Message>> = trace.model_calls.iter().map(|call| &call.input).filter(|input| !input.is_empty()).collect();
+    let told: Vec<&History> = trace.model_calls.iter().map(|call| &call.input).filter(|input| !input.is_empty()).collect();
     if told.is_empty() {
         return None;
     }
     let tools: Vec<Tool> = trace.tools.iter().filter_map(Tool::from_json).collect();
     let tools = (!tools.is_empty()).then_some(tools);
-    Some(told.into_iter().map(|messages| Call { tools: tools.clone(), ..split(messages.clone()) }).collect())
+    Some(told.into_iter().map(|messages| Call { tools: tools.clone(), ..split(messages.iter().cloned().collect()) }).collect())
 }
 
 fn read(exchange: &Exchange) -> Call {

@@ -3,15 +3,17 @@
 use super::{finish, message};
 use crate::mapping::{Found, Kind};
 use crate::otlp::Span;
-use crate::trace::{Message, ModelCall, Node, Trace};
+use crate::trace::{History, Message, ModelCall, Node, Trace};
 use serde_json::Value;
 
 /// The messages that went into a model call.
-pub(super) fn input(node: &Node, span: &Span) -> Vec<Message> {
+pub(super) fn input(node: &mut Node, span: &Span) -> History {
     let mut messages = node.findings.get("messages.system").map(|found| system(&found.value)).unwrap_or_default();
-    if let Some(found) = node.text("messages.input").and_then(message::parse) {
-        messages.extend(found);
-        return messages;
+    let text = node.findings.remove("messages.input").map(|found| found.value);
+    if let Some(Value::String(text)) = text
+        && let Some(history) = History::unread(&messages, text, message::parse)
+    {
+        return history;
     }
     for (prefix, inner) in [("llm.input_messages.", "message."), ("gen_ai.prompt.", "")] {
         let flat = message::flattened(&span.attributes, prefix, inner);
@@ -20,7 +22,7 @@ pub(super) fn input(node: &Node, span: &Span) -> Vec<Message> {
             break;
         }
     }
-    messages
+    messages.into()
 }
 
 fn system(json: &Value) -> Vec<Message> {

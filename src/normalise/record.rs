@@ -98,7 +98,7 @@ fn details(trace: &mut Trace, place: &Place, entry: &Entry<'_>) {
     if let Some(input) = named("gen_ai.input.messages")
         && trace.model_calls[call].input.is_empty()
     {
-        trace.model_calls[call].input = message::list(&input);
+        trace.model_calls[call].input = message::list(&input).into();
     }
     if let Some(output) = named("gen_ai.output.messages")
         && trace.model_calls[call].output.is_none()
