@@ -4,11 +4,14 @@ mod answer;
 mod asked;
 mod context;
 mod model;
+mod opening;
 pub mod prompt;
 mod retrieval;
 mod time;
 mod tokens;
 mod tools;
+
+pub use opening::{Opening, passages};
 
 use crate::change;
 use crate::diagnosis::{Hunk, Shift};

@@ -1,5 +1,9 @@
 //! A diagnosis: which causes the evidence supports, in response order, with the numbers; and which it cannot see.
 
+mod swap;
+
+pub use swap::{Effect, Factor, Swap};
+
 use crate::redact::Redactor;
 use crate::signal::Datum;
 use serde::{Deserialize, Serialize};
@@ -167,6 +171,9 @@ pub struct Diagnosis {
     pub changed: Vec<Shift>,
     /// The prompt's difference.
     pub prompt: Vec<Hunk>,
+    /// What was restored, one factor at a time, and what that did; empty unless somebody asked for it.
+    #[serde(default)]
+    pub swaps: Vec<Swap>,
 }
 
 impl Diagnosis {
@@ -190,6 +197,7 @@ impl Diagnosis {
         for text in lines.chain(judged).chain([&mut self.look_first]) {
             *text = redactor.redact(text).into_owned();
         }
+        self.swaps.iter_mut().for_each(|swap| swap.redact(redactor));
         let alarms = self.signals.iter_mut().map(|alarm| &mut alarm.shift);
         let shifts = alarms.chain(&mut self.changed).flat_map(|shift| [&mut shift.base, &mut shift.now]);
         let values = self.hypotheses.iter_mut().flat_map(|judged| judged.values.values_mut());

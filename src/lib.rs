@@ -112,6 +112,8 @@ pub mod grading;
 
 pub mod replay;
 
+pub mod confirmation;
+
 pub mod report;
 
 pub mod draft;

@@ -118,6 +118,8 @@ pub const TOOL_BYTES: u64 = 1 << 20;
 pub const JUDGEMENT_BYTES: usize = 64 << 10;
 /// Replies of a judge to one question before it is given up as unusable.
 pub const JUDGE_REPLIES: u32 = 3;
+/// Replays of one confirmation, after which no smaller set of hunks is looked for.
+pub const SWAP_REPLAYS: usize = 64;
 /// Seconds that a program under `checks` may take.
 pub const CHECK_SECONDS: u64 = 30;
 /// Characters of a case id.
@@ -189,6 +191,7 @@ pub const ALL: &[(&str, u64, &str)] = &[
     ("wait for a live tool", TOOL_SECONDS, "seconds"),
     ("judge's reply", JUDGEMENT_BYTES as u64, "bytes"),
     ("unusable replies of a judge to one question", JUDGE_REPLIES as u64, "replies"),
+    ("replays of one confirmation", SWAP_REPLAYS as u64, "replays"),
     ("time of a program under `checks`", CHECK_SECONDS, "seconds"),
     ("case id", ID_CHARS as u64, "characters"),
     ("value shown on a terminal", SHOWN_BYTES as u64, "bytes"),

@@ -73,6 +73,16 @@ impl Prompt {
         Ok(Self { parts, environment, uses_documents, takes_input })
     }
 
+    /// The templated messages, as they were written.
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// Whether the templates place the question or the conversation themselves.
+    pub fn takes_input(&self) -> bool {
+        self.takes_input
+    }
+
     /// Whether a case needs recorded passages for it.
     pub fn uses_documents(&self) -> bool {
         self.uses_documents
@@ -95,6 +105,16 @@ impl Prompt {
         }
         Ok(messages)
     }
+}
+
+/// A template that renders to a recorded text, whatever is in it.
+pub fn quoted(text: &str) -> String {
+    let mut template = text.replace('{', "{{ '{' }}");
+    // A template's last line break is not rendered.
+    if text.ends_with(['\n', '\r']) {
+        template.push_str("{{ '' }}");
+    }
+    template
 }
 
 fn context(recorded: &Recorded<'_>) -> Jinja {
@@ -120,6 +140,7 @@ fn template_fault(part: &Part, error: &minijinja::Error) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn prompt(template: &str) -> Result<Prompt, Fault> {
         Prompt::new(vec![Part { role: "system".into(), template: template.into(), place: Place::at("prompts/a.md", 1, 1) }])
@@ -129,6 +150,13 @@ mod tests {
         let messages = [Message { role: "user".into(), text: input.into(), ..Message::default() }];
         let recorded = Recorded { input, messages: &messages, documents: &[], vars: &BTreeMap::new() };
         prompt(template).unwrap().render(&recorded).unwrap()[0].text.clone()
+    }
+
+    proptest! {
+        #[test]
+        fn a_quoted_text_renders_to_itself(text in "([{}%#'\n\r -]|[a-z]|\u{e4}){0,24}") {
+            prop_assert_eq!(render(&quoted(&text), "Hi"), text);
+        }
     }
 
     #[test]

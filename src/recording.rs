@@ -14,6 +14,7 @@ use crate::project::Matching;
 use crate::redact::Redactor;
 use crate::wire::Exchange;
 use crate::wire::call::Api;
+use camino::Utf8PathBuf;
 use serde_json::Value;
 
 /// Where answers come from.
@@ -30,6 +31,23 @@ pub enum Mode {
 /// The path of a case's recording on a target, from the repository's root.
 pub fn path(case: &str, target: &str) -> String {
     format!("cases/{case}/recordings/{target}.jsonl")
+}
+
+/// The path of the answers of swaps of a case on a target: of replays in which something is restored from what worked.
+pub fn swaps_path(case: &str, target: &str) -> String {
+    format!("cases/{case}/recordings/{target}{SWAPS}")
+}
+
+/// How the name of a file with answers of swaps ends, after the target.
+pub const SWAPS: &str = ".swaps.jsonl";
+
+/// A recording from elsewhere: another target's, or a revision's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Borrowed {
+    /// Where it is from, for people.
+    pub file: Utf8PathBuf,
+    /// Its text.
+    pub text: String,
 }
 
 /// How requests are compared: the body after redaction, ignored places and replaced patterns.

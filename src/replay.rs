@@ -15,10 +15,11 @@ use crate::disk::{Destination, Root};
 use crate::fault::{Fault, Faults};
 use crate::grading::Graders;
 use crate::project::{Project, Target, TargetKind};
-use crate::recording::{Answers, Header, Matcher, Mode};
+use crate::recording::{Answers, Borrowed, Header, Matcher, Mode};
 use crate::redact::Redactor;
 use crate::runbook;
 use crate::verdict::{CaseReport, Doubt, Outcome};
+use crate::wire::Exchange;
 use acceptance::Acceptance;
 use interrupt::Interrupt;
 use schedule::Crew;
@@ -48,6 +49,44 @@ pub struct Stage<'a> {
     pub destination: Destination<'a>,
     /// How often a case is run live on a target, where a person says so.
     pub trials: Option<u32>,
+    /// For a replay in which something is restored from what worked: recordings that may answer it besides its own. Nothing
+    /// is accepted or diagnosed then.
+    pub swap: Option<&'a [Borrowed]>,
+}
+
+impl Stage<'_> {
+    fn answers(self, Assignment { case, target }: Assignment<'_>) -> Result<Answers, Faults> {
+        let matcher = Matcher { matching: &self.project.matching, redactor: self.redactor };
+        let answers = Answers::open(self.root, case, &target.name, matcher, self.mode)?;
+        match self.swap {
+            Some(borrowed) => answers.for_swap(borrowed),
+            None => Ok(answers),
+        }
+    }
+}
+
+/// How a conversation of a case on a prompt target begins.
+#[derive(Debug)]
+pub struct Opened {
+    /// The first request, not answered yet.
+    pub asked: Exchange,
+    /// The templates of the prompt's messages, each with its role.
+    pub layout: Vec<(String, String)>,
+    /// Whether the templates use the case's passages.
+    pub uses_documents: bool,
+    /// Whether the templates place the question or the conversation themselves.
+    pub takes_input: bool,
+}
+
+/// Begins a conversation without asking anything.
+///
+/// # Errors
+/// A target that is no prompt target, a prompt that cannot be read or does not render.
+pub fn open(stage: Stage<'_>, Assignment { case, target }: Assignment<'_>) -> Result<Opened, Faults> {
+    match &target.kind {
+        TargetKind::Prompt(prompt) => conversation::Speaker::new(stage, target, prompt)?.opened(case).map_err(Faults::from),
+        _ => Err(Fault::new(format!("target `{}` is no prompt target", target.name)).at(target.place.clone()).into()),
+    }
 }
 
 /// One case on one target.
@@ -196,6 +235,9 @@ async fn run(stage: Stage<'_>, ready: &Ready, assignment: Assignment<'_>) -> Res
         // On the heap, because every conversation would have to make room for the longest kind.
         Ready::Application(runner) => Box::pin(application::judge(stage, runner, &examiner, assignment, &mut acceptance)).await?,
     };
+    if stage.swap.is_some() {
+        return Ok(Some(Decided { report, saved }));
+    }
     let report = cause::explain(stage, assignment, report, acceptance.seen());
     Ok(Some(Decided { report: acceptance.settle(stage, assignment, report)?, saved }))
 }
@@ -214,8 +256,7 @@ async fn speak(
     acceptance: &mut Acceptance<'_>,
 ) -> Result<Decided, Faults> {
     let Assignment { case, target } = assignment;
-    let matcher = Matcher { matching: &stage.project.matching, redactor: stage.redactor };
-    let mut answers = Answers::open(stage.root, case, &target.name, matcher, stage.mode)?;
+    let mut answers = stage.answers(assignment)?;
     let mut trials = examiner.trials(&target.name, source(stage, &answers), stage.standard);
     let (mut spent, mut notes, mut unrecorded, mut is_complete) = (Spent::default(), Vec::new(), 0, true);
     while let Some(trial) = trials.next() {
@@ -253,9 +294,10 @@ async fn speak(
 }
 
 /// Where the trials of a case come from, as far as is known before the first: what is recorded has as many as before, and
-/// what goes live as many as the tests ask for.
+/// what goes live, as a swap does, as many as the tests ask for.
 fn source(stage: Stage<'_>, answers: &Answers) -> Source {
     match (stage.mode, stage.trials) {
+        (Mode::Record, trials) if stage.swap.is_some() => Source::Live(trials),
         (Mode::Replay, _) | (Mode::Record, None) => Source::Recorded(answers.trials()),
         (Mode::Record, trials) | (Mode::Refresh, trials) => Source::Live(trials),
     }

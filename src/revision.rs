@@ -4,6 +4,7 @@ use crate::disk::{PROJECT_FILE, Root};
 use crate::fault::Fault;
 use crate::inert;
 use crate::project::{Prompt, Target, TargetKind};
+use camino::Utf8Path;
 use std::collections::BTreeSet;
 use std::process::Command;
 
@@ -22,9 +23,7 @@ impl Difference {
     /// # Errors
     /// No git, no repository, or a revision that git does not know.
     pub fn since(root: &Root, revision: &str) -> Result<Self, Fault> {
-        if revision.is_empty() || revision.starts_with('-') {
-            return Err(Fault::new(format!("`{}` is no revision", inert::one_line(revision))).help("name one, as in `origin/main`"));
-        }
+        check(revision)?;
         let changed = git(root, &["diff", "--merge-base", "--no-ext-diff", "--name-only", "--relative", "-z", revision, "--"])?;
         let untracked = git(root, &["ls-files", "--others", "--exclude-standard", "-z"])?;
         Ok(Self::of(changed.split('\0').chain(untracked.split('\0'))))
@@ -48,6 +47,30 @@ impl Difference {
         };
         self.files.iter().map(String::as_str).filter(|file| !covered(file)).collect()
     }
+}
+
+/// The text that a file of the repository had at a revision; none when it was not there.
+///
+/// # Errors
+/// No git, no repository, a revision that git does not know, or a file that is too long or no text.
+pub fn text_at(root: &Root, revision: &str, file: &Utf8Path, cap: u64) -> Result<Option<String>, Fault> {
+    check(revision)?;
+    let commit = git(root, &["rev-parse", "--verify", "--quiet", "--end-of-options", &format!("{revision}^{{commit}}")]);
+    let commit = commit.map_err(|_| unknown(revision))?;
+    let object = format!("{}:./{file}", commit.trim());
+    let Ok(size) = git(root, &["cat-file", "-s", &object]) else { return Ok(None) };
+    if size.trim().parse::<u64>().map_or(true, |size| size > cap) {
+        return Err(Fault::new(format!("longer than {cap} bytes")).in_file(format!("{revision}:{file}")));
+    }
+    git(root, &["cat-file", "blob", &object]).map(Some)
+}
+
+fn check(revision: &str) -> Result<(), Fault> {
+    if revision.is_empty() || revision.starts_with('-') { Err(unknown(revision)) } else { Ok(()) }
+}
+
+fn unknown(revision: &str) -> Fault {
+    Fault::new(format!("`{}` is no revision", inert::one_line(revision))).help("name one, as in `origin/main`")
 }
 
 fn is_everywhere(file: &str) -> bool {
@@ -74,7 +97,7 @@ fn is_of_target(file: &str, target: &Target) -> bool {
 
 fn git(root: &Root, arguments: &[&str]) -> Result<String, Fault> {
     let output = Command::new("git").arg("-C").arg(root.path().as_std_path()).args(arguments).output();
-    let output = output.map_err(|error| Fault::new(format!("git does not start: {error}")).help("--changed-since needs git"))?;
+    let output = output.map_err(|error| Fault::new(format!("git does not start: {error}")).help("a revision needs git"))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         let said = said.lines().find(|line| !line.trim().is_empty()).unwrap_or("no reason given");

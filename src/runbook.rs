@@ -1,5 +1,6 @@
 //! A runbook: stages, signals with thresholds, failure classes, and for each class its hypotheses in response order.
 
+mod confirm;
 mod judge;
 mod read;
 mod stage;
@@ -9,7 +10,7 @@ pub use stage::Stage;
 pub use threshold::{Threshold, Watch};
 
 use crate::contrast::Contrast;
-use crate::diagnosis::Diagnosis;
+use crate::diagnosis::{Diagnosis, Factor};
 use crate::disk::Root;
 use crate::expression::Expression;
 use crate::fault::{Fault, Faults, suggest};
@@ -66,40 +67,9 @@ pub struct Hypothesis {
     /// What to do, and which swap would confirm it.
     pub next: String,
     /// The factor whose restoration would confirm it.
-    pub swap: Option<Swap>,
+    pub swap: Option<Factor>,
     /// Whether it blames the model, which comes last.
     pub blames_model: bool,
-}
-
-/// A factor that a replay can restore from the baseline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Swap {
-    /// The previous prompt.
-    Prompt,
-    /// The baseline's passages.
-    Documents,
-    /// The baseline's verdicts of guardrails and filters.
-    Policy,
-    /// The previous model.
-    Model,
-    /// No faults: every attempt is answered.
-    Faults,
-}
-
-impl Swap {
-    /// Every factor with the word in a runbook.
-    pub const ALL: [(&'static str, Self); 5] = [
-        ("prompt", Self::Prompt),
-        ("documents", Self::Documents),
-        ("policy", Self::Policy),
-        ("model", Self::Model),
-        ("faults", Self::Faults),
-    ];
-
-    /// The word in a runbook.
-    pub fn word(self) -> &'static str {
-        Self::ALL.iter().find(|(_, swap)| *swap == self).map_or("prompt", |(word, _)| word)
-    }
 }
 
 /// When the model may be blamed.

@@ -51,6 +51,13 @@ pub enum Doubt {
     NoTrace,
 }
 
+impl Doubt {
+    /// What it means to a build.
+    pub fn outcome(self) -> Outcome {
+        if self == Self::NeedsRecording { Outcome::NeedsPerson } else { Outcome::Infrastructure }
+    }
+}
+
 /// How the incident came back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Regression {

@@ -183,7 +183,7 @@ fn a_case_is_diagnosed_from_its_own_evidence_and_on_a_target() {
     assert_snapshot!(repository.relapse("diagnose refund-window --target bot").expects(0), @"
     exit 0
     -- stdout --
-    the case does not fail on this target, so there is nothing to diagnose
+    refund-window does not fail on bot, so there is nothing to diagnose
     ");
     assert_snapshot!(repository.relapse("diagnose refund-window --target last-winter").expects(0), @r#"
     exit 0

@@ -4,6 +4,7 @@ use super::print::Terminal;
 use crate::disk::Root;
 use crate::fault::Faults;
 use crate::project::Project;
+use crate::recording;
 use crate::verdict::Outcome;
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -59,5 +60,5 @@ fn orphans(root: &Root, project: &Project) -> Result<Vec<Utf8PathBuf>, Faults> {
 /// The target of a file that relapse writes; none for a file of somebody else's.
 fn target(path: &Utf8Path) -> Option<&str> {
     let name = path.file_name()?;
-    [".jsonl", ".snap", ".snap.new"].into_iter().find_map(|ending| name.strip_suffix(ending))
+    [recording::SWAPS, ".jsonl", ".snap", ".snap.new"].into_iter().find_map(|ending| name.strip_suffix(ending))
 }

@@ -62,7 +62,8 @@ pub(super) fn compile(root: &Root, args: &Args, terminal: Terminal) -> Result<Ou
     let active: Vec<&Postmortem> = chosen.iter().copied().filter(|postmortem| postmortem.status != Status::Withdrawn).collect();
     if args.record {
         let _lock = Lock::take(root.path())?;
-        let (redactor, client) = (live::redactor(&project)?, live::client(&project, live::hosts(&args.allow_host)?, args.budget_usd)?);
+        let (redactor, client) =
+            (live::redactor(&project, true)?, live::client(&project, live::hosts(&args.allow_host)?, args.budget_usd)?);
         let spent = record::record(root, &project, &mapping, &active, (&client, &redactor))?;
         terminal.line(&format!("asked graders {} times, {:.4} USD", spent.requests, spent.usd));
     }

@@ -1,20 +1,20 @@
 //! `relapse diagnose`: where to look first, and with what evidence.
 
+mod replayed;
+
 use super::print::Terminal;
-use crate::assessment::Standard;
+use super::run::dollars;
+use crate::case::Case;
 use crate::compile;
 use crate::contrast::Contrast;
 use crate::diagnosis::Diagnosis;
-use crate::disk::{self, Destination, Root};
+use crate::disk::{self, Root};
 use crate::evidence::Evidence;
-use crate::fault::{Fault, Faults, suggest};
-use crate::grading::Graders;
+use crate::fault::{Fault, Faults};
 use crate::limit;
 use crate::mapping::Mapping;
 use crate::project::Project;
-use crate::recording;
 use crate::redact::Redactor;
-use crate::replay::{self, Assignment, Stage};
 use crate::report::diagnosis;
 use crate::request::Request;
 use crate::runbook::{self, Runbook};
@@ -28,15 +28,40 @@ use camino::Utf8PathBuf;
 Examples:
   relapse diagnose empty-retrieval                       the incident against its healthy evidence
   relapse diagnose empty-retrieval --target last-winter  what the case does on a target
+  relapse diagnose empty-retrieval --confirm             restore one factor at a time, from recordings
+  relapse diagnose empty-retrieval --confirm --good main --mode record --budget-usd 1
   relapse diagnose --base good.jsonl --now bad.jsonl     any two recordings
   relapse diagnose --base good.jsonl --now bad.jsonl --base-wire good.http.jsonl --now-wire bad.http.jsonl")]
 pub(super) struct Args {
     /// The case
     #[arg(value_name = "ID", required_unless_present_all = ["base", "now"], conflicts_with_all = ["base", "now"])]
     case: Option<String>,
-    /// Diagnose what the case does on this target, not the incident
+    /// Diagnose what the case does on this target, not the incident [default with --confirm: where it fails]
     #[arg(long, value_name = "NAME", requires = "case")]
     target: Option<String>,
+    /// Replay with the previous prompt, the healthy documents, pinned policy verdicts, the previous model, parameters and
+    /// tools, and no faults, one at a time, then with as few hunks of the prompt as do; what makes a failing test hold is
+    /// confirmed
+    #[arg(long, requires = "case")]
+    confirm: bool,
+    /// What worked: another target, or a git revision [default: the healthy evidence]
+    #[arg(long, value_name = "NAME|REV", requires = "confirm")]
+    good: Option<String>,
+    /// Where answers of swaps come from
+    #[arg(long, value_enum, default_value_t = Mode::Replay, requires = "confirm")]
+    mode: Mode,
+    /// Runs of each swap where answers are live [default: what its tests ask for]
+    #[arg(long, value_name = "N", requires = "confirm", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    trials: Option<u32>,
+    /// Spend no more than this on live requests [default: `budget.usd`]
+    #[arg(long, value_name = "USD", requires = "confirm", value_parser = dollars)]
+    budget_usd: Option<f64>,
+    /// Let requests and keys go to this host, too; also RELAPSE_ALLOW_HOSTS
+    #[arg(long, value_name = "HOST[:PORT]", requires = "confirm")]
+    allow_host: Vec<String>,
+    /// Write a report of the case on the target, as in html=out.html; kinds: json, junit, markdown, html
+    #[arg(long, value_name = "KIND=FILE", requires = "case")]
+    report: Vec<String>,
     /// Telemetry of a healthy request
     #[arg(long, value_name = "FILE")]
     base: Vec<Utf8PathBuf>,
@@ -60,23 +85,36 @@ enum Format {
     Json,
 }
 
+/// Where answers of swaps come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Mode {
+    /// From recordings; no socket is opened
+    Replay,
+    /// From recordings, and live where they have none; what was live is written
+    Record,
+}
+
 pub(super) fn diagnose(root: Option<&Root>, args: &Args, terminal: Terminal) -> Result<Outcome, Faults> {
     let diagnosis = match (&args.case, root) {
-        (Some(id), Some(root)) => of_case(root, id, args.target.as_deref())?,
+        (Some(id), Some(root)) if args.confirm || args.target.is_some() => return replayed::diagnose(root, id, args, terminal),
+        (Some(_), Some(_)) if !args.report.is_empty() => {
+            return Err(Fault::new("--report tells of a case on a target").help("add --target NAME, or --confirm").into());
+        }
+        (Some(id), Some(root)) => of_incident(root, id)?,
         (Some(_), None) => return Err(Fault::new("a case needs a repository, and there is no relapse.yaml here or above").into()),
-        (None, root) => Some(of_files(root, args)?),
+        (None, root) => of_files(root, args)?,
     };
-    let Some(diagnosis) = diagnosis else {
-        terminal.line("the case does not fail on this target, so there is nothing to diagnose");
-        return Ok(Outcome::Passed);
-    };
+    print(&diagnosis, args.format, terminal);
+    Ok(Outcome::Passed)
+}
+
+fn print(diagnosis: &Diagnosis, format: Format, terminal: Terminal) {
     let mut text = Vec::new();
-    match args.format {
-        Format::Json => drop(diagnosis::json(&diagnosis, &mut text)),
-        Format::Text => drop(diagnosis::write(&diagnosis, terminal.width(), terminal.colour(), &mut text)),
+    match format {
+        Format::Json => drop(diagnosis::json(diagnosis, &mut text)),
+        Format::Text => drop(diagnosis::write(diagnosis, terminal.width(), terminal.colour(), &mut text)),
     }
     terminal.raw(&text);
-    Ok(Outcome::Passed)
 }
 
 fn of_files(root: Option<&Root>, args: &Args) -> Result<Diagnosis, Faults> {
@@ -106,47 +144,25 @@ fn read(traces: &[Utf8PathBuf], wire: &[Utf8PathBuf], mapping: &Mapping) -> Resu
     Ok(evidence.requests(mapping))
 }
 
-/// The incident of a case, or what the case does on a target; none where it does not fail there.
-fn of_case(root: &Root, id: &str, target: Option<&str>) -> Result<Option<Diagnosis>, Faults> {
+/// The incident of a case against its healthy evidence.
+fn of_incident(root: &Root, id: &str) -> Result<Diagnosis, Faults> {
     let project = Project::load(root)?;
     let mapping = compile::mapping(&project)?;
     let runbook = Runbook::load(root)?;
     let suite = Suite::load(root, compile::telemetry_digest(&project).as_deref())?;
-    let ids = [id.to_string()];
-    let case = *suite.select(&ids)?.first().ok_or_else(|| Fault::new(format!("no case `{id}`")))?;
-    let redactor = Redactor::default();
-    let Some(name) = target else {
-        let (incident, healthy) = compile::evidence(root, &mapping, id)?;
-        let contrast = Contrast::new(&healthy, &incident).ok_or_else(|| {
-            Fault::new(format!("postmortems/{id}.md has no healthy evidence to compare with")).help("add `evidence: {healthy: …}`")
-        })?;
-        let mut diagnosis = runbook.diagnose(&contrast, Some(&case.class));
-        diagnosis.redact(&redactor);
-        return Ok(Some(diagnosis));
-    };
-    let target = project.target(name).ok_or_else(|| {
-        let known = project.targets.iter().map(|target| target.name.as_str());
-        Fault::new(format!("no target `{name}` in relapse.yaml")).help(suggest(name, known))
-    })?;
-    let standard = Standard { telemetry: &project.telemetry, mapping: &mapping, now: 0, rate_tests: suite.rate_tests() };
-    let mode = recording::Mode::Replay;
-    let graders = Graders::new(root, &project, &redactor);
-    let stage = Stage {
-        root,
-        project: &project,
-        redactor: &redactor,
-        standard,
-        graders: &graders,
-        runbook: &runbook,
-        mode,
-        client: None,
-        destination: Destination::Nowhere,
-        trials: None,
-    };
-    let replayed = replay::replay(stage, &[Assignment { case, target }])?;
-    let diagnosis = replayed.reports.into_iter().find_map(|report| report.diagnosis);
-    Ok(diagnosis.map(|mut diagnosis| {
-        diagnosis.redact(&redactor);
-        diagnosis
-    }))
+    let case = case(&suite, id)?;
+    let (incident, healthy) = compile::evidence(root, &mapping, id)?;
+    let contrast = Contrast::new(&healthy, &incident).ok_or_else(|| no_baseline(id))?;
+    let mut diagnosis = runbook.diagnose(&contrast, Some(&case.class));
+    diagnosis.redact(&Redactor::default());
+    Ok(diagnosis)
+}
+
+fn case<'a>(suite: &'a Suite, id: &str) -> Result<&'a Case, Faults> {
+    let found = suite.select(&[id.to_string()])?;
+    found.first().copied().ok_or_else(|| Fault::new(format!("no case `{id}`")).into())
+}
+
+fn no_baseline(id: &str) -> Fault {
+    Fault::new(format!("postmortems/{id}.md has no healthy evidence to compare with")).help("add `evidence: {healthy: …}`")
 }

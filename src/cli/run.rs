@@ -4,24 +4,20 @@ use super::live;
 use super::print::Terminal;
 use super::publish::{Reports, publish, stories};
 use super::selection::{Selection, Wanted};
-use crate::assessment::{Examiner, Standard};
+use crate::assessment::Standard;
 use crate::case::Case;
 use crate::client::Client;
 use crate::compile;
 use crate::disk::{Destination, Root};
 use crate::fault::{Fault, Faults};
-use crate::grading::Graders;
 use crate::project::Project;
 use crate::recording;
-use crate::redact::Redactor;
-use crate::replay::{self, Assignment, Replayed, Stage};
+use crate::replay::{self, Replayed, Stage};
 use crate::runbook::Runbook;
 use crate::snapshot;
 use crate::suite::Suite;
 use crate::verdict::{Outcome, Summary};
-use std::collections::BTreeMap;
 use std::mem::ManuallyDrop;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Replay cases on targets and fail on a regression or missing telemetry
 #[derive(Debug, clap::Args)]
@@ -78,14 +74,15 @@ pub(super) fn run(root: &Root, args: &Args, terminal: Terminal) -> Result<Outcom
     // The process ends with the run: taking thousands of cases apart piece by piece would only make it end later.
     let suite = ManuallyDrop::new(Suite::load(root, compile::telemetry_digest(&project).as_deref())?);
     let Selection { assignments, part, is_unaffected, notes } = args.wanted.select(root, &suite, &project)?;
-    let redactor = redactor(&project, args.mode)?;
+    let redactor = live::redactor(&project, args.mode != Mode::Replay)?;
     let client = client(&project, args)?;
-    let standard = Standard { telemetry: &project.telemetry, mapping: &mapping, now: now(), rate_tests: suite.rate_tests() };
+    let standard = Standard { telemetry: &project.telemetry, mapping: &mapping, now: live::now(), rate_tests: suite.rate_tests() };
     let runbook = Runbook::load(root)?;
     let destination = destination(root, args)?;
     // Until the process ends: what is read from recordings is what is written over.
     let _lock = client.as_ref().map(|_| destination.lock()).transpose()?;
-    let graders = graders(root, &project, &assignments, (&redactor, client.as_ref(), args.mode))?;
+    let cases: Vec<&Case> = assignments.iter().map(|assignment| assignment.case).collect();
+    let graders = live::graders(root, &project, &cases, (&redactor, client.as_ref(), args.mode == Mode::Refresh))?;
     let stage = Stage {
         root,
         project: &project,
@@ -101,6 +98,7 @@ pub(super) fn run(root: &Root, args: &Args, terminal: Terminal) -> Result<Outcom
         client: client.as_ref(),
         destination,
         trials: args.trials,
+        swap: None,
     };
     let Replayed { mut reports, mut unsaved, interrupted } = replay::replay(stage, &assignments)?;
     unsaved.take(graders.save(destination));
@@ -126,8 +124,7 @@ pub(super) fn run(root: &Root, args: &Args, terminal: Terminal) -> Result<Outcom
 
 /// With `CI=true` the tree is not written, and answers that were paid for are not thrown away.
 fn destination<'a>(root: &'a Root, args: &'a Args) -> Result<Destination<'a>, Fault> {
-    let is_ci = std::env::var("CI").is_ok_and(|value| matches!(value.as_str(), "true" | "1"));
-    match (&args.publish.report_dir, is_ci) {
+    match (&args.publish.report_dir, live::is_ci()) {
         (_, false) => Ok(Destination::Tree(root)),
         (Some(directory), true) => Ok(Destination::Folder(directory)),
         (None, true) if args.mode == Mode::Record => {
@@ -144,50 +141,18 @@ fn unkept(summary: &Summary, destination: Destination<'_>) -> Option<String> {
     lost.then(|| "CI=true: pending snapshots were not written; keep them with --report-dir DIR".into())
 }
 
-/// A redactor that knows the keys of this environment.
-///
-/// A replay writes none of them, so that a key which is too short to be looked for is no reason to refuse it.
-fn redactor(project: &Project, mode: Mode) -> Result<Redactor, Faults> {
-    match live::redactor(project) {
-        Err(_) if mode == Mode::Replay => Ok(Redactor::default()),
-        redactor => redactor,
-    }
-}
-
 /// Who asks providers; nobody in a replay.
 fn client(project: &Project, args: &Args) -> Result<Option<Client>, Faults> {
     let hosts = live::hosts(&args.allow_host)?;
     (args.mode != Mode::Replay).then(|| live::client(project, hosts, args.budget_usd)).transpose()
 }
 
-/// The graders of the selected cases; live they must be ready before anything is sent.
-fn graders<'a>(
-    root: &'a Root,
-    project: &'a Project,
-    assignments: &[Assignment<'_>],
-    (redactor, client, mode): (&'a Redactor, Option<&'a Client>, Mode),
-) -> Result<Graders<'a>, Faults> {
-    let graders = Graders::new(root, project, redactor);
-    let Some(client) = client else { return Ok(graders) };
-    let mut faults = Faults::new();
-    let cases: BTreeMap<&str, &Case> = assignments.iter().map(|assignment| (assignment.case.id.as_str(), assignment.case)).collect();
-    let examiners: Vec<Examiner<'_>> = cases.values().filter_map(|case| faults.take(Examiner::new(root, case))).collect();
-    faults.into_result(())?;
-    let questions = examiners.iter().flat_map(Examiner::questions);
-    graders.live(client, mode == Mode::Refresh, questions, &|name| std::env::var(name).ok())
-}
-
 /// Every waiver is told in every report.
 fn waivers(project: &Project) -> Vec<String> {
     let told = project.telemetry.waive.iter().map(|waiver| {
         let until = waiver.until.map(|until| format!(" until {until}")).unwrap_or_default();
-        let ended = if waiver.until.is_some_and(|until| until.is_past(now())) { ", which is over" } else { "" };
+        let ended = if waiver.until.is_some_and(|until| until.is_past(live::now())) { ", which is over" } else { "" };
         format!("waived{until}{ended}: {} ({})", waiver.field.value, waiver.why)
     });
     told.collect()
-}
-
-/// Seconds since 1970.
-fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

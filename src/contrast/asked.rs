@@ -62,7 +62,7 @@ fn of_trace(request: &Request) -> Option<Vec<Call>> {
     Some(told.into_iter().map(|messages| Call { tools: tools.clone(), ..split(messages.iter().cloned().collect()) }).collect())
 }
 
-fn read(exchange: &Exchange) -> Call {
+pub(super) fn read(exchange: &Exchange) -> Call {
     let body = &exchange.request.body;
     let mut messages: Vec<Message> = Vec::new();
     for key in ["instructions", "system"] {

@@ -1,7 +1,7 @@
 //! The answers that a run may give from recordings, and those that it got live and will keep.
 
 use super::draft::{self, Draft, Header};
-use super::{Matcher, Mode, difference, path};
+use super::{Borrowed, Matcher, Mode, difference, path, swaps_path};
 use crate::case::Case;
 use crate::disk::{Destination, Root};
 use crate::fault::{Fault, Faults};
@@ -14,12 +14,22 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet, VecDeque};
 
+/// What a file of answers is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// A recording, which this run may write anew.
+    Own,
+    /// A recording from elsewhere.
+    Borrowed,
+    /// A wire, or what the target was asked before something was restored.
+    Evidence,
+}
+
 /// The answers of one file, by key, in order.
 #[derive(Debug, Clone)]
 struct Layer {
     file: Utf8PathBuf,
-    /// A recording, which this run may write anew; else a wire, which is evidence.
-    is_recording: bool,
+    origin: Origin,
     exchanges: Vec<Exchange>,
     /// Where each question is answered; a refresh looks nothing up.
     by_key: HashMap<String, VecDeque<usize>>,
@@ -68,6 +78,7 @@ pub struct Answers {
     unread: VecDeque<Utf8PathBuf>,
     given: HashMap<(String, u32), usize>,
     draft: Draft,
+    is_swap: bool,
 }
 
 /// A request that nothing answers.
@@ -95,28 +106,50 @@ impl Answers {
             unread: wires.map(|file| Utf8PathBuf::from(format!("postmortems/{}/{file}", case.id))).collect(),
             given: HashMap::new(),
             draft: Draft::default(),
+            is_swap: false,
         };
-        answers.read(Utf8PathBuf::from(path(&case.id, target)), true)?;
+        answers.read(Utf8PathBuf::from(path(&case.id, target)), Origin::Own)?;
         Ok(answers)
+    }
+
+    /// The same for a replay in which something is restored: it is answered by the recording of such replays, in which
+    /// also is kept what it gets live, then by the target's own and by borrowed ones.
+    ///
+    /// # Errors
+    /// A recording that cannot be read.
+    pub fn for_swap(mut self, borrowed: &[Borrowed]) -> Result<Self, Faults> {
+        self.is_swap = true;
+        let before = std::mem::take(&mut self.layers);
+        self.read(Utf8PathBuf::from(swaps_path(&self.case, &self.target)), Origin::Own)?;
+        self.layers.extend(before.into_iter().map(|layer| Layer { origin: Origin::Evidence, ..layer }));
+        for Borrowed { file, text } in borrowed {
+            self.take(file.clone(), text, Origin::Borrowed)?;
+        }
+        Ok(self)
     }
 
     /// The trials that are recorded; 1 at least, because a wire is one.
     pub fn trials(&self) -> u32 {
-        let recorded = self.layers.iter().flat_map(|layer| &layer.exchanges).filter_map(|exchange| exchange.trial);
+        let recordings = self.layers.iter().filter(|layer| layer.origin != Origin::Evidence);
+        let recorded = recordings.flat_map(|layer| &layer.exchanges).filter_map(|exchange| exchange.trial);
         recorded.max().unwrap_or(1).max(1)
     }
 
     /// Reads a file's answers; what is not there has none.
-    fn read(&mut self, file: Utf8PathBuf, is_recording: bool) -> Result<(), Faults> {
-        let Some(text) = self.root.read_text_if_there(&file, limit::TRACE_BYTES)? else { return Ok(()) };
-        if is_recording {
-            check_header(&text, &file)?;
+    fn read(&mut self, file: Utf8PathBuf, origin: Origin) -> Result<(), Faults> {
+        let text = self.root.read_text_if_there(&file, limit::TRACE_BYTES)?;
+        text.map_or(Ok(()), |text| self.take(file, &text, origin))
+    }
+
+    fn take(&mut self, file: Utf8PathBuf, text: &str, origin: Origin) -> Result<(), Faults> {
+        if origin != Origin::Evidence {
+            check_header(text, &file)?;
         }
-        let mut exchanges = wire::read(&text, file.as_str())?;
+        let mut exchanges = wire::read(text, file.as_str())?;
         // A recording holds completed answers only; in a wire, what failed is a condition and no answer.
         exchanges.retain(|exchange| Attempt::of(exchange).is_none_or(|attempt| attempt.is_content()));
         let by_key = if self.mode == Mode::Refresh { HashMap::new() } else { by_key(&exchanges, self.matcher()) };
-        self.layers.push(Layer { file, is_recording, exchanges, by_key });
+        self.layers.push(Layer { file, origin, exchanges, by_key });
         Ok(())
     }
 
@@ -132,7 +165,7 @@ impl Answers {
         let key = self.matcher().key(request);
         loop {
             for layer in &mut self.layers {
-                let is_kept = layer.is_recording && self.mode == Mode::Record;
+                let is_kept = layer.origin == Origin::Own && self.mode == Mode::Record;
                 if let Some(found) = layer.next(&key, request) {
                     let answer = found.clone();
                     if is_kept {
@@ -143,7 +176,7 @@ impl Answers {
                 }
             }
             match self.unread.pop_front() {
-                Some(file) => self.read(file, false)?,
+                Some(file) => self.read(file, Origin::Evidence)?,
                 None => return Ok(None),
             }
         }
@@ -177,7 +210,7 @@ impl Answers {
     /// Places in the recording whose answers nothing asked for, in the trials that were run; none in a wire, which is
     /// evidence of more than one conversation.
     pub fn unused(&self) -> Option<String> {
-        let layer = self.layers.iter().find(|layer| layer.is_recording)?;
+        let layer = self.layers.iter().find(|layer| layer.origin == Origin::Own)?;
         let run: HashSet<u32> = self.given.keys().map(|(_, trial)| *trial).collect();
         let waiting = layer.by_key.values().flatten().filter_map(|index| layer.exchanges.get(*index));
         let mut places: Vec<u64> = waiting.filter(|exchange| run.contains(&trial(exchange))).map(|exchange| exchange.seq).collect();
@@ -208,7 +241,7 @@ impl Answers {
     /// Writes the recording anew if anything was asked live.
     ///
     /// Lines that this run did not ask for are dropped once `is_complete`, except trials that it did not run and that
-    /// begin as one that it did. A refresh that did not come to its end leaves the recording as it is.
+    /// begin as one that it did; other swaps keep theirs. A refresh that did not come to its end leaves the recording as it is.
     ///
     /// # Errors
     /// What cannot be written, or still looks like a secret.
@@ -217,9 +250,10 @@ impl Answers {
             return Ok(());
         }
         let matcher = Matcher { matching: &self.matching, redactor: &self.redactor };
-        let old = self.layers.into_iter().find(|layer| layer.is_recording).map(|layer| layer.exchanges).unwrap_or_default();
-        let kept = if is_complete { other_trials(old, &self.draft, matcher) } else { self.draft.unasked(old) };
+        let old = self.layers.into_iter().find(|layer| layer.origin == Origin::Own).map(|layer| layer.exchanges).unwrap_or_default();
+        let kept = if is_complete && !self.is_swap { other_trials(old, &self.draft, matcher) } else { self.draft.unasked(old) };
         let text = self.draft.text(kept, header, &self.redactor);
+        let path = if self.is_swap { swaps_path } else { path };
         let file = Utf8PathBuf::from(path(&self.case, &self.target));
         draft::check(&file, &text, &self.redactor)?;
         destination.write_aside(file, text.into_bytes()).await

@@ -14,7 +14,7 @@ use crate::case::Case;
 use crate::client::Spent;
 use crate::fault::{Fault, Faults, Place};
 use crate::project::{Application, Service, Target};
-use crate::recording::{Answers, Header, Matcher, Mode};
+use crate::recording::{Answers, Header, Mode};
 use crate::verdict::Doubt;
 use crate::wire::Exchange;
 use crate::yaml::Spanned;
@@ -83,8 +83,7 @@ pub(super) async fn judge(
     acceptance: &mut Acceptance<'_>,
 ) -> Result<Decided, Faults> {
     let Assignment { case, target } = assignment;
-    let matcher = Matcher { matching: &stage.project.matching, redactor: stage.redactor };
-    let answers = Answers::open(stage.root, case, &target.name, matcher, stage.mode)?;
+    let answers = stage.answers(assignment)?;
     let mut trials = examiner.trials(&target.name, source(stage, &answers), stage.standard);
     let memory: Memory = Arc::new(Mutex::new(answers));
     let (mut spent, mut notes, mut live, mut is_complete) = (Spent::default(), Vec::new(), Vec::new(), true);

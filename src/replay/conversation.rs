@@ -3,7 +3,7 @@
 mod input;
 mod tool;
 
-use super::{Halt, Stage};
+use super::{Halt, Opened, Stage};
 use crate::case::{Case, Passage};
 use crate::client::{Answered, Spent};
 use crate::fault::{Fault, Faults, Place};
@@ -114,6 +114,17 @@ impl Speaker {
             None => case.tools.iter().filter_map(Tool::from_json).collect(),
         };
         Ok(Conversation { model: self.model.clone(), messages: self.prompt.render(&recorded)?, tools, params: self.params.clone() })
+    }
+
+    /// How the conversation of a case begins.
+    pub(super) fn opened(&self, case: &Case) -> Result<Opened, Fault> {
+        let request = self.request(&self.open(case)?);
+        Ok(Opened {
+            asked: Exchange { seq: 1, ms: None, at: None, upstream: None, trial: None, request, response: None },
+            layout: self.prompt.parts().iter().map(|part| (part.role.clone(), part.template.clone())).collect(),
+            uses_documents: self.prompt.uses_documents(),
+            takes_input: self.prompt.takes_input(),
+        })
     }
 
     fn request(&self, conversation: &Conversation) -> wire::Request {

@@ -1,7 +1,7 @@
 //! A diagnosis written down: where to look first, every hypothesis with its numbers, and what differs.
 
 use super::page::{Label, Page, Tone};
-use crate::diagnosis::{Diagnosis, Edit, Judgement, Level, Shift, Standing};
+use crate::diagnosis::{Diagnosis, Edit, Effect, Judgement, Level, Shift, Standing};
 use crate::inert;
 use crate::limit;
 use crate::signal::Datum;
@@ -53,6 +53,7 @@ pub(super) fn section(page: &mut Page, diagnosis: &Diagnosis, detail: Detail) {
             page.entry(label(standing.word(), tone(standing)), &shown(&named.join(", ")), Tone::Plain);
         }
     }
+    swaps(page, diagnosis);
     if !diagnosis.shares.is_empty() {
         let mut shares: Vec<(&String, &f64)> = diagnosis.shares.iter().collect();
         shares.sort_by(|one, other| other.1.total_cmp(one.1));
@@ -67,6 +68,29 @@ pub(super) fn section(page: &mut Page, diagnosis: &Diagnosis, detail: Detail) {
     let changed = diagnosis.changed.iter().filter(|shift| detail == Detail::Whole || shift.name != "answer");
     changed.for_each(|shift| page.entry(label("changed", Tone::Quiet), &difference(shift), Tone::Plain));
     prompt(page, diagnosis);
+}
+
+/// What was restored, what that did, and the smallest set of the prompt's hunks that does it.
+fn swaps(page: &mut Page, diagnosis: &Diagnosis) {
+    let mut untried: Vec<(&str, Vec<&str>)> = Vec::new();
+    for swap in &diagnosis.swaps {
+        if swap.effect == Effect::Untried {
+            let why = swap.why.as_deref().unwrap_or_default();
+            match untried.iter_mut().find(|(known, _)| *known == why) {
+                Some((_, factors)) => factors.push(swap.factor.restored()),
+                None => untried.push((why, vec![swap.factor.restored()])),
+            }
+            continue;
+        }
+        let tone = if swap.effect == Effect::Flipped { Tone::Bad } else { Tone::Quiet };
+        page.entry(label(swap.effect.words(), tone), &shown(&swap.sentence()), Tone::Plain);
+        for edit in swap.hunks.iter().flat_map(|hunk| &hunk.edits) {
+            page.entry(label("hunk", tone), &shown(&edit.marked()), Tone::Plain);
+        }
+    }
+    for (why, factors) in untried {
+        page.entry(label(Effect::Untried.words(), Tone::Quiet), &shown(&format!("{}: {why}", factors.join(", "))), Tone::Plain);
+    }
 }
 
 fn prompt(page: &mut Page, diagnosis: &Diagnosis) {
@@ -133,7 +157,7 @@ pub(super) fn short(diagnosis: &Diagnosis) -> String {
 #[cfg(test)]
 pub(super) mod sample {
     use super::*;
-    use crate::diagnosis::{Alarm, Hunk, Missing};
+    use crate::diagnosis::{Alarm, Factor, Hunk, Missing, Swap};
     use std::collections::BTreeMap;
 
     /// One text wherever recorded text can be.
@@ -157,6 +181,14 @@ pub(super) mod sample {
             signals: vec![Alarm { shift: shift.clone(), level: Level::Warn }],
             changed: vec![shift],
             prompt: vec![Hunk { edits: vec![Edit::Removed(text()), Edit::Added(text())] }],
+            swaps: vec![Swap {
+                factor: Factor::Prompt,
+                effect: Effect::Flipped,
+                flipped: vec![text()],
+                hunks: vec![Hunk { edits: vec![Edit::Added(text())] }],
+                of_hunks: 2,
+                why: Some(text()),
+            }],
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The HTML report: one file that needs no network, with the waterfalls of incident, healthy request and candidate side by side.
 
 use super::diagnosis;
-use crate::diagnosis::{Edit, Judgement, Standing as Cause};
+use crate::diagnosis::{Edit, Effect, Judgement, Standing as Cause, Swap};
 use crate::inert;
 use crate::limit;
 use crate::snapshot::difference::{self, Fate};
@@ -79,6 +79,7 @@ struct Case {
     look_first: String,
     /// Standing, tone and numbers of each hypothesis, in response order.
     hypotheses: Vec<(&'static str, &'static str, String)>,
+    swaps: Vec<Swapped>,
     prompt: Vec<(&'static str, String)>,
     waterfalls: Vec<Drawing>,
     answer: String,
@@ -157,6 +158,15 @@ impl Page {
     }
 }
 
+/// What restoring one factor did.
+#[derive(Debug, Serialize)]
+struct Swapped {
+    word: &'static str,
+    tone: &'static str,
+    text: String,
+    hunks: Vec<(&'static str, String)>,
+}
+
 impl Target {
     fn of(column: crate::verdict::Column) -> Self {
         Self {
@@ -205,6 +215,7 @@ impl Case {
                 .collect(),
             look_first: shown(case.diagnosis.as_ref().map(|diagnosis| diagnosis.look_first.as_str()).unwrap_or_default()),
             hypotheses: case.diagnosis.iter().flat_map(|diagnosis| &diagnosis.hypotheses).map(hypothesis).collect(),
+            swaps: case.diagnosis.iter().flat_map(|diagnosis| &diagnosis.swaps).map(Swapped::of).collect(),
             prompt: case.diagnosis.iter().flat_map(|diagnosis| &diagnosis.prompt).flat_map(|hunk| &hunk.edits).map(edit).collect(),
             waterfalls: drawings(case, story),
             answer: shown(&inert::clip(case.answer.as_deref().unwrap_or_default(), limit::SHOWN_VERBOSE_BYTES)),
@@ -244,6 +255,17 @@ fn hypothesis(judged: &Judgement) -> (&'static str, &'static str, String) {
         Cause::Refuted => "quiet",
     };
     (judged.standing.word(), tone, diagnosis::hypothesis(judged))
+}
+
+impl Swapped {
+    fn of(swap: &Swap) -> Self {
+        Self {
+            word: swap.effect.words(),
+            tone: if swap.effect == Effect::Flipped { "bad" } else { "quiet" },
+            text: shown(&swap.sentence()),
+            hunks: swap.hunks.iter().flat_map(|hunk| &hunk.edits).map(edit).collect(),
+        }
+    }
 }
 
 fn edit(edit: &Edit) -> (&'static str, String) {

@@ -89,7 +89,8 @@ fn section(standing: Standing, case: &CaseReport) -> String {
         text.push_str("\nWhere to look first:\n");
         let judged =
             diagnosis.hypotheses.iter().map(|judged| format!("\n{:<10} {}", judged.standing.word(), diagnosis::hypothesis(judged)));
-        fence(&mut text, "", &format!("{}\n{}", diagnosis.look_first, judged.collect::<String>()));
+        let swaps = diagnosis.swaps.iter().map(|swap| format!("\n{:<11} {}", swap.effect.words(), swap.sentence()));
+        fence(&mut text, "", &format!("{}\n{}", diagnosis.look_first, judged.chain(swaps).collect::<String>()));
     }
     if let Some(snapshot) = &case.snapshot {
         let lines = difference::lines(snapshot.accepted.as_deref().unwrap_or_default(), &snapshot.candidate);

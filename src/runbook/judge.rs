@@ -51,6 +51,7 @@ impl Runbook {
             signals: self.past_thresholds(contrast),
             changed: contrast.changed.clone(),
             prompt: contrast.prompt.clone(),
+            swaps: Vec::new(),
         };
         let unseen = || entries.iter().filter(|(_, entry)| entry.truth.is_none()).flat_map(|(_, entry)| missing(contrast, &[], entry));
         diagnosis.conclude(unseen().collect());

@@ -1,7 +1,8 @@
 //! A runbook as a person writes it, read and checked.
 
-use super::{Blame, Class, Doctrine, Hypothesis, Runbook, Stage, Swap, Watch};
+use super::{Blame, Class, Doctrine, Hypothesis, Runbook, Stage, Watch};
 use crate::change;
+use crate::diagnosis::Factor;
 use crate::expression::{Expression, Vocabulary};
 use crate::fault::{Fault, Faults, suggest};
 use crate::postmortem::{check_name, field_name};
@@ -68,7 +69,7 @@ fn hypothesis(node: &Node, faults: &mut Faults) -> Option<Hypothesis> {
     let refutes = map.require("refutes", faults).and_then(|node| expression(node, faults));
     let share = map.get("share").and_then(|node| measure(node, faults));
     let next = map.require("next", faults).and_then(|node| node.as_text(faults));
-    let swap = map.get("swap").and_then(|node| node.as_choice(&Swap::ALL, faults));
+    let swap = map.get("swap").and_then(|node| node.as_choice(&Factor::ALL, faults));
     let blames_model = map.get("blames").and_then(|node| node.as_choice(&[("model", true)], faults)).unwrap_or_default();
     Some(Hypothesis { id: id?, needs, supports: supports?, refutes: refutes?, share, next: next?.to_string(), swap, blames_model })
 }

@@ -49,6 +49,6 @@ fn all_mistakes_of_a_runbook_come_at_once_with_their_places() {
     runbook.yaml:8:57: unknown name `change.share.retires` [did you mean `change.share.retries`?]
     runbook.yaml:8:96: `healthy.` has no meaning here []
     runbook.yaml:8:132: unknown measure `change.share.retreis` [did you mean `share.retries`?]
-    runbook.yaml:9:85: expected one of prompt, documents, policy, model, faults; found `promt` [did you mean `prompt`?]
+    runbook.yaml:9:85: expected one of prompt, documents, policy, model, params, tools, faults; found `promt` [did you mean `prompt`?]
     "#);
 }

@@ -186,8 +186,8 @@ fn outcome_of(standing: Standing) -> Option<Outcome> {
     Some(match standing {
         Standing::Aside(_) => return None,
         Standing::Failing => Outcome::Regressed,
-        Standing::Undecided(Doubt::NeedsRecording) | Standing::Changed => Outcome::NeedsPerson,
-        Standing::Undecided(_) => Outcome::Infrastructure,
+        Standing::Undecided(doubt) => doubt.outcome(),
+        Standing::Changed => Outcome::NeedsPerson,
         Standing::Passing => Outcome::Passed,
     })
 }
