@@ -17,8 +17,8 @@ use std::io::{self, Write};
 /// `\u…`, which means the same in JSON, so the file may also be printed.
 ///
 /// Two runs of an application on the same evidence differ in the times that it took and in nothing else: in `signals`
-/// those of `latency.` but `latency.first_token` and `latency.model`, with `retries.wasted`; in `stages` `start` and
-/// `duration`.
+/// `retries.wasted` and those of `latency.` (not `first_token`, and `model` only where it gave up on an answer),
+/// in `stages` `start` and `duration`.
 pub fn write(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
     let text = serde_json::to_string_pretty(&Report::of(summary))?;
     out.write_all(inert::json(&text).as_bytes())?;
