@@ -33,7 +33,12 @@ impl Delivery {
         self.spans.is_empty() && self.logs.is_empty()
     }
 
-    /// How many spans and log records are in a trace.
+    /// How many spans and log records there are.
+    pub fn records(&self) -> usize {
+        self.spans.len() + self.logs.len()
+    }
+
+    /// How many of them are in a trace.
     pub fn of_trace(&self, trace_id: &str) -> usize {
         let spans = self.spans.iter().filter(|span| span.trace_id == trace_id).count();
         spans + self.logs.iter().filter(|log| log.trace_id.as_deref() == Some(trace_id)).count()
@@ -151,7 +156,7 @@ impl Inbox {
     fn keep(&self, batch: otlp::Batch, reading: &Reading, size: u64) -> Result<(), Refusal> {
         let mut state = self.lock();
         let delivery = &state.delivery;
-        let records = delivery.spans.len() + batch.spans.len() + delivery.logs.len() + batch.logs.len();
+        let records = delivery.records() + batch.spans.len() + batch.logs.len();
         if state.bytes + size > limit::EXPORTS_BYTES || records > limit::TRACE_SPANS {
             return Err(Refusal::TooMuch);
         }
@@ -176,12 +181,12 @@ impl Inbox {
 
     pub(super) fn take_trace(&self, trace_id: &str) -> Delivery {
         let mut state = self.lock();
+        let before = state.delivery.records();
         let Delivery { spans, logs, .. } = &mut state.delivery;
         let spans = spans.extract_if(.., |span| span.trace_id == trace_id).collect();
         let logs = logs.extract_if(.., |log| log.trace_id.as_deref() == Some(trace_id)).collect();
-        if state.delivery.is_empty() {
-            state.bytes = 0;
-        }
+        // What is left is taken to be as large as what went.
+        state.bytes = state.bytes * state.delivery.records() as u64 / before.max(1) as u64;
         Delivery { spans, logs, ..Delivery::default() }
     }
 

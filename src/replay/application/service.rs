@@ -142,7 +142,7 @@ impl Host {
         let mut door = self.surroundings.door(stage, case, memory, trial)?;
         door.take(&instance.lobby, None);
         let answered = timeout(self.timeout, application::ask(instance.port, &asked)).await;
-        instance.receiver.quiet(IDLE, limit::ARRIVAL, records, |delivery| is_whole(delivery, &thread)).await;
+        instance.receiver.quiet(IDLE, limit::ARRIVAL, Delivery::records, |delivery| is_whole(delivery, &thread)).await;
         let (witness, strays) = (door.close().await, instance.dead_end.take());
         let run = Run { delivery: instance.receiver.take(), witness, strays, thread: Some(thread.clone()) };
         let is_threaded = sharing::keeps_to(&run, &thread);
@@ -322,11 +322,6 @@ fn failed(why: String) -> Ran {
 
 fn locked<T>(mutex: &std::sync::Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// How much has arrived.
-fn records(delivery: &Delivery) -> usize {
-    delivery.spans.len() + delivery.logs.len()
 }
 
 /// Whether a request's telemetry has come to its end: its root is there, and nothing below it lacks its parent.
