@@ -4,7 +4,7 @@ mod beneath;
 mod destination;
 mod lock;
 
-pub use destination::Destination;
+pub use destination::{Destination, Writing};
 pub use lock::Lock;
 
 use crate::fault::{Fault, Place};

@@ -11,7 +11,7 @@ mod traces;
 use crate::assessment::{Examiner, Source, Standard};
 use crate::case::Case;
 use crate::client::{Client, Spent};
-use crate::disk::{Destination, Root};
+use crate::disk::{Destination, Root, Writing};
 use crate::fault::{Fault, Faults};
 use crate::grading::Graders;
 use crate::project::{Project, Target, TargetKind};
@@ -123,13 +123,17 @@ impl<E: Into<Faults>> From<E> for Halt {
 struct Decided {
     report: CaseReport,
     /// Whether its live answers were written: they are paid for, and what they came to is known either way.
-    saved: Result<(), Fault>,
+    saved: Result<Writing, Fault>,
 }
 
 impl Decided {
     /// The report, with a note of what was not written.
-    fn told(mut self, unsaved: &mut Faults) -> CaseReport {
-        if let Err(fault) = self.saved {
+    async fn told(mut self, unsaved: &mut Faults) -> CaseReport {
+        let saved = match self.saved {
+            Ok(writing) => writing.end().await,
+            Err(fault) => Err(fault),
+        };
+        if let Err(fault) = saved {
             self.report.notes.push(format!("its live answers were not recorded: {}", fault.message));
             unsaved.push(fault);
         }
@@ -173,9 +177,10 @@ pub fn replay(stage: Stage<'_>, assignments: &[Assignment<'_>]) -> Result<Replay
         },
     );
     crew.block_on(close_all(&ready));
-    let (mut faults, mut unsaved) = (Faults::new(), Faults::new());
-    let decided = results.into_iter().filter_map(|result| faults.take(result).flatten());
-    let reports = decided.map(|decided| decided.told(&mut unsaved)).collect();
+    let (mut faults, mut unsaved, mut reports) = (Faults::new(), Faults::new(), Vec::with_capacity(results.len()));
+    for decided in results.into_iter().filter_map(|result| faults.take(result).flatten()) {
+        reports.push(crew.block_on(decided.told(&mut unsaved)));
+    }
     faults.into_result(Replayed { reports, unsaved, interrupted: interrupt.outcome() })
 }
 
@@ -230,7 +235,7 @@ async fn run(stage: Stage<'_>, ready: &Ready, assignment: Assignment<'_>) -> Res
             }
             let mut report = trials.close();
             charge(&mut report, spent);
-            Decided { report, saved: Ok(()) }
+            Decided { report, saved: Ok(Writing::default()) }
         }
         // On the heap, because every conversation would have to make room for the longest kind.
         Ready::Application(runner) => Box::pin(application::judge(stage, runner, &examiner, assignment, &mut acceptance)).await?,
@@ -282,7 +287,7 @@ async fn speak(
     }
     notes.extend(answers.unused().filter(|_| is_complete && stage.mode == Mode::Replay));
     let header = Header { case: &case.id, target: &target.name, model: Some(speaker.full_name()), date: &day(stage.standard.now) };
-    let saved = answers.save(is_complete, &header, stage.destination).await;
+    let saved = answers.save(is_complete, &header, stage.destination);
     let mut report = trials.close();
     charge(&mut report, spent);
     report.notes.extend(notes);

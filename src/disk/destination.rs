@@ -3,6 +3,7 @@
 use super::{Lock, Root, write_atomic};
 use crate::fault::Fault;
 use camino::{Utf8Path, Utf8PathBuf};
+use tokio::task::JoinHandle;
 
 /// Where a run puts pending snapshots and new recordings.
 #[derive(Debug, Clone, Copy)]
@@ -13,6 +14,22 @@ pub enum Destination<'a> {
     Folder(&'a Utf8Path),
     /// Nowhere: CI without a report directory.
     Nowhere,
+}
+
+/// A file on its way to the disk.
+#[derive(Debug, Default)]
+#[must_use = "a fault shows at the end"]
+pub struct Writing(Option<JoinHandle<Result<(), Fault>>>);
+
+impl Writing {
+    /// Waits until the file is there.
+    ///
+    /// # Errors
+    /// Those of [`Destination::write`].
+    pub async fn end(self) -> Result<(), Fault> {
+        let Some(thread) = self.0 else { return Ok(()) };
+        thread.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+    }
 }
 
 impl Destination<'_> {
@@ -28,25 +45,21 @@ impl Destination<'_> {
         }
     }
 
-    /// The same by another thread, so that what else is under way on this one does not wait for the disk.
+    /// The same by another thread, so that nothing else that is under way waits for the disk.
     ///
     /// Must be called on a runtime.
-    ///
-    /// # Errors
-    /// Those of [`Self::write`].
-    pub async fn write_aside(&self, path: Utf8PathBuf, bytes: Vec<u8>) -> Result<(), Fault> {
-        let written = match *self {
+    pub fn write_aside(&self, path: Utf8PathBuf, bytes: Vec<u8>) -> Writing {
+        Writing(match *self {
             Self::Tree(root) => {
                 let root = root.clone();
-                tokio::task::spawn_blocking(move || Destination::Tree(&root).write(&path, &bytes)).await
+                Some(tokio::task::spawn_blocking(move || Destination::Tree(&root).write(&path, &bytes)))
             }
             Self::Folder(folder) => {
                 let folder = folder.to_owned();
-                tokio::task::spawn_blocking(move || Destination::Folder(&folder).write(&path, &bytes)).await
+                Some(tokio::task::spawn_blocking(move || Destination::Folder(&folder).write(&path, &bytes)))
             }
-            Self::Nowhere => return Ok(()),
-        };
-        written.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+            Self::Nowhere => None,
+        })
     }
 
     /// Takes the folder for this process, where there is one; see [`Lock::take`].

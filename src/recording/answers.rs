@@ -3,7 +3,7 @@
 use super::draft::{self, Draft, Header};
 use super::{Borrowed, Matcher, Mode, difference, path, swaps_path};
 use crate::case::Case;
-use crate::disk::{Destination, Root};
+use crate::disk::{Destination, Root, Writing};
 use crate::fault::{Fault, Faults};
 use crate::limit;
 use crate::project::Matching;
@@ -244,10 +244,10 @@ impl Answers {
     /// begin as one that it did; other swaps keep theirs. A refresh that did not come to its end leaves the recording as it is.
     ///
     /// # Errors
-    /// What cannot be written, or still looks like a secret.
-    pub async fn save(self, is_complete: bool, header: &Header<'_>, destination: Destination<'_>) -> Result<(), Fault> {
+    /// What still looks like a secret; that the disk does not take it shows when the writing ends.
+    pub fn save(self, is_complete: bool, header: &Header<'_>, destination: Destination<'_>) -> Result<Writing, Fault> {
         if self.draft.is_empty() || (self.mode == Mode::Refresh && !is_complete) || !destination.keeps() {
-            return Ok(());
+            return Ok(Writing::default());
         }
         let matcher = Matcher { matching: &self.matching, redactor: &self.redactor };
         let old = self.layers.into_iter().find(|layer| layer.origin == Origin::Own).map(|layer| layer.exchanges).unwrap_or_default();
@@ -256,7 +256,7 @@ impl Answers {
         let path = if self.is_swap { swaps_path } else { path };
         let file = Utf8PathBuf::from(path(&self.case, &self.target));
         draft::check(&file, &text, &self.redactor)?;
-        destination.write_aside(file, text.into_bytes()).await
+        Ok(destination.write_aside(file, text.into_bytes()))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::application::Template;
 use crate::assessment::{Examiner, Source};
 use crate::case::Case;
 use crate::client::Spent;
+use crate::disk::Writing;
 use crate::fault::{Fault, Faults, Place};
 use crate::project::{Application, Service, Target};
 use crate::recording::{Answers, Header, Mode};
@@ -114,18 +115,18 @@ pub(super) async fn judge(
     let unused = memory.lock().unwrap_or_else(PoisonError::into_inner).unused();
     report.notes.extend(unused.filter(|_| is_complete && stage.mode == Mode::Replay));
     charge(&mut report, spent);
-    let saved = save(memory, live, is_complete, stage, assignment).await;
+    let saved = save(memory, live, is_complete, stage, assignment);
     Ok(Decided { report, saved })
 }
 
 /// Writes down what went live.
-async fn save(memory: Memory, live: Vec<Exchange>, is_complete: bool, stage: Stage<'_>, assignment: Assignment<'_>) -> Result<(), Fault> {
+fn save(memory: Memory, live: Vec<Exchange>, is_complete: bool, stage: Stage<'_>, assignment: Assignment<'_>) -> Result<Writing, Fault> {
     // The sessions are over, so that nobody else holds it.
-    let Some(answers) = Arc::into_inner(memory) else { return Ok(()) };
+    let Some(answers) = Arc::into_inner(memory) else { return Ok(Writing::default()) };
     let mut answers = answers.into_inner().unwrap_or_else(PoisonError::into_inner);
     live.into_iter().for_each(|exchange| answers.keep(exchange));
     let header = Header { case: &assignment.case.id, target: &assignment.target.name, model: None, date: &day(stage.standard.now) };
-    answers.save(is_complete, &header, stage.destination).await
+    answers.save(is_complete, &header, stage.destination)
 }
 
 fn template(text: &Spanned<String>, names: &[&str], faults: &mut Faults) -> Option<Template> {
