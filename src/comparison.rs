@@ -1,11 +1,18 @@
 //! A comparison: two targets on the same cases, pair by pair.
 
+mod bootstrap;
 mod student;
 
 use std::collections::BTreeMap;
 
 /// Error probability of each one-sided bound and of the exact test.
 const ALPHA: f64 = 0.05;
+/// A ratio up to which more latency, at the mean, and more tokens are tolerated.
+const MARGIN: f64 = 1.1;
+/// The same of what varies more: cost, and the latency of the slowest.
+const WIDE_MARGIN: f64 = 1.2;
+/// The signal whose tail is compared, and the name of that.
+const TAIL: (&str, &str) = ("latency.model", "latency.model.p95");
 /// Pairs below which the mean has no interval, and the exact test decides.
 const MEAN_NEEDS: usize = 10;
 
@@ -27,8 +34,8 @@ pub struct Pair {
     pub base: Side,
     /// On the candidate.
     pub candidate: Side,
-    /// Candidate over base, by signal, where both are known and above 0.
-    pub ratios: BTreeMap<&'static str, f64>,
+    /// What was measured on base and candidate, by signal, where both are known and above 0.
+    pub measured: BTreeMap<&'static str, (f64, f64)>,
 }
 
 /// Which question the numbers answer.
@@ -63,6 +70,49 @@ pub struct Estimate {
     pub pairs: usize,
 }
 
+/// How a ratio stands to the margin up to which a change is tolerated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tolerance {
+    /// The upper bound is below the margin: no worse.
+    Within,
+    /// The lower bound is above the margin: worse.
+    Beyond,
+    /// The margin lies between the bounds: more cases would tell.
+    Open,
+}
+
+impl Tolerance {
+    /// The word in reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Within => "within",
+            Self::Beyond => "beyond",
+            Self::Open => "open",
+        }
+    }
+}
+
+/// A ratio of candidate over base, with its margin.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ratio {
+    /// The ratio with its bounds.
+    pub estimate: Estimate,
+    /// The ratio from which a change counts as worse.
+    pub margin: f64,
+}
+
+impl Ratio {
+    /// How it stands to its margin.
+    pub fn tolerance(&self) -> Tolerance {
+        let Estimate { low, high, .. } = self.estimate;
+        match (high < self.margin, low > self.margin) {
+            (true, _) => Tolerance::Within,
+            (_, true) => Tolerance::Beyond,
+            _ => Tolerance::Open,
+        }
+    }
+}
+
 /// Two targets compared.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
@@ -88,15 +138,16 @@ pub struct Comparison {
     pub worse: bool,
     /// The smallest harm that so many cases could exclude, even without one failure: `1 - 0.05^(1/n)`.
     pub smallest_excludable: f64,
-    /// Geometric mean ratios of candidate over base, by signal, with bounds.
-    pub ratios: BTreeMap<&'static str, Estimate>,
+    /// Geometric mean ratios of candidate over base, by signal; and, of the latency, the ratio of the 95th percentiles.
+    pub ratios: BTreeMap<&'static str, Ratio>,
 }
 
 impl Comparison {
     /// Compares pairs of cases; none without a pair.
     ///
     /// Formulas: McNemar's exact test on discordant pairs, `p = Σ_{j≥b} C(b+c, j) / 2^(b+c)`; the mean of paired
-    /// differences with `t_{n-1, 0.95} · s/√n` on each side; the same of the logarithms of ratios.
+    /// differences with `t_{n-1, 0.95} · s/√n` on each side; the same of the logarithms of ratios; a bootstrap of the pairs
+    /// for the 95th percentile.
     pub fn of(base: &str, candidate: &str, pairs: &[Pair], left_out: usize) -> Option<Self> {
         if pairs.is_empty() {
             return None;
@@ -149,13 +200,24 @@ fn estimate(values: &[f64]) -> Option<Estimate> {
     Some(Estimate { mean, low: mean - half, high: mean + half, pairs: n })
 }
 
-fn ratios(pairs: &[Pair]) -> BTreeMap<&'static str, Estimate> {
-    let mut logarithms: BTreeMap<&'static str, Vec<f64>> = BTreeMap::new();
-    for (signal, ratio) in pairs.iter().flat_map(|pair| &pair.ratios) {
-        logarithms.entry(signal).or_default().push(ratio.ln());
+fn ratios(pairs: &[Pair]) -> BTreeMap<&'static str, Ratio> {
+    let mut measured: BTreeMap<&'static str, Vec<(f64, f64)>> = BTreeMap::new();
+    for (signal, values) in pairs.iter().flat_map(|pair| &pair.measured) {
+        measured.entry(signal).or_default().push(*values);
     }
-    let back = |known: Estimate| Estimate { mean: known.mean.exp(), low: known.low.exp(), high: known.high.exp(), ..known };
-    logarithms.into_iter().filter_map(|(signal, values)| Some((signal, back(estimate(&values)?)))).collect()
+    let tail = measured.get(TAIL.0).and_then(|values| Some((TAIL.1, bootstrap::tail_ratio(values)?)));
+    let means = measured.into_iter().filter_map(|(signal, values)| Some((signal, mean_ratio(&values)?)));
+    means.chain(tail).map(|(signal, estimate)| (signal, Ratio { estimate, margin: margin(signal) })).collect()
+}
+
+fn mean_ratio(values: &[(f64, f64)]) -> Option<Estimate> {
+    let logarithms: Vec<f64> = values.iter().map(|(base, candidate)| (candidate / base).ln()).collect();
+    let Estimate { mean, low, high, pairs } = estimate(&logarithms)?;
+    Some(Estimate { mean: mean.exp(), low: low.exp(), high: high.exp(), pairs })
+}
+
+fn margin(signal: &str) -> f64 {
+    if signal == "cost.usd" || signal == TAIL.1 { WIDE_MARGIN } else { MARGIN }
 }
 
 #[cfg(test)]
@@ -164,7 +226,7 @@ mod tests {
 
     fn pair(base: f64, candidate: f64, trials: u32) -> Pair {
         let side = |share: f64| Side { passed: share >= 1.0, share, trials };
-        Pair { base: side(base), candidate: side(candidate), ratios: BTreeMap::new() }
+        Pair { base: side(base), candidate: side(candidate), measured: BTreeMap::new() }
     }
 
     #[test]
@@ -205,13 +267,29 @@ mod tests {
         assert!(Comparison::of("base", "head", &pairs[1..], 0).is_some_and(|few| few.harm.is_none()));
     }
 
+    fn measured(signal: &'static str, base: f64, candidate: f64) -> Pair {
+        Pair { measured: BTreeMap::from([(signal, (base, candidate))]), ..pair(1.0, 1.0, 1) }
+    }
+
     #[test]
     fn ratios_are_geometric_means() {
-        let pairs: Vec<Pair> =
-            [0.5, 2.0].into_iter().map(|ratio| Pair { ratios: BTreeMap::from([("tokens.total", ratio)]), ..pair(1.0, 1.0, 1) }).collect();
-        let ratios = Comparison::of("base", "head", &pairs, 0).expect("pairs").ratios;
-        assert!((ratios["tokens.total"].mean - 1.0).abs() < 1e-12);
-        assert!(ratios["tokens.total"].low < 0.5 && ratios["tokens.total"].high > 2.0);
+        let pairs = [measured("tokens.output", 4.0, 2.0), measured("tokens.output", 4.0, 8.0)];
+        let ratio = Comparison::of("base", "head", &pairs, 0).expect("pairs").ratios["tokens.output"];
+        assert!((ratio.estimate.mean - 1.0).abs() < 1e-12);
+        assert!(ratio.estimate.low < 0.5 && ratio.estimate.high > 2.0 && ratio.tolerance() == Tolerance::Open);
+    }
+
+    #[test]
+    fn a_ratio_is_held_against_the_margin_of_its_signal() {
+        let tolerance = |signal: &'static str, factor: f64| {
+            let pairs: Vec<Pair> = (1..=30).map(|index| measured(signal, f64::from(index), f64::from(index) * factor)).collect();
+            let ratios = Comparison::of("base", "head", &pairs, 0).expect("pairs").ratios;
+            ratios.iter().map(|(name, ratio)| (*name, ratio.margin, ratio.tolerance())).collect::<Vec<_>>()
+        };
+        assert_eq!(tolerance("cost.usd", 1.15), [("cost.usd", 1.2, Tolerance::Within)]);
+        assert_eq!(tolerance("tokens.input", 1.15), [("tokens.input", 1.1, Tolerance::Beyond)]);
+        let latency = [("latency.model", 1.1, Tolerance::Beyond), ("latency.model.p95", 1.2, Tolerance::Within)];
+        assert_eq!(tolerance("latency.model", 1.15), latency);
     }
 
     #[test]

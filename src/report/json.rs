@@ -2,7 +2,7 @@
 
 pub mod read;
 
-use crate::comparison::{Comparison, Estimate};
+use crate::comparison::{Comparison, Estimate, Ratio};
 use crate::diagnosis::Diagnosis;
 use crate::inert;
 use crate::signal::Datum;
@@ -93,8 +93,18 @@ struct Compared<'a> {
     worse: bool,
     /// No harm smaller than this could be excluded by so many cases.
     smallest_excludable: f64,
-    /// Candidate over base, geometric means by signal.
-    ratios: BTreeMap<&'static str, Bounds>,
+    /// Candidate over base by signal: geometric means, and `latency.model.p95`, of the 95th percentiles, from 20 cases on.
+    ratios: BTreeMap<&'static str, Held>,
+}
+
+/// A ratio, and how it stands to the margin up to which a change is tolerated.
+#[derive(Debug, Serialize)]
+struct Held {
+    #[serde(flatten)]
+    bounds: Bounds,
+    margin: f64,
+    /// `within`, `beyond` or `open`.
+    tolerance: &'static str,
 }
 
 /// A mean with its one-sided 95 % bounds.
@@ -290,8 +300,14 @@ impl<'a> Compared<'a> {
             harm: comparison.harm.map(Bounds::of),
             worse: comparison.worse,
             smallest_excludable: rounded(comparison.smallest_excludable),
-            ratios: comparison.ratios.iter().map(|(signal, ratio)| (*signal, Bounds::of(*ratio))).collect(),
+            ratios: comparison.ratios.iter().map(|(signal, ratio)| (*signal, Held::of(*ratio))).collect(),
         }
+    }
+}
+
+impl Held {
+    fn of(ratio: Ratio) -> Self {
+        Self { bounds: Bounds::of(ratio.estimate), margin: ratio.margin, tolerance: ratio.tolerance().word() }
     }
 }
 

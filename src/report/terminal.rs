@@ -2,7 +2,7 @@
 
 use super::diagnosis::Detail;
 use super::page::{Label, Page, Tone};
-use crate::comparison::Comparison;
+use crate::comparison::{Comparison, Estimate, Ratio, Tolerance};
 use crate::inert;
 use crate::limit;
 use crate::signal::Datum;
@@ -409,9 +409,20 @@ fn comparison_lines(comparison: &Comparison) -> String {
         None if newly_failing + newly_passing > 0 => lines.push(format!("{verdict}: p = {p:.3} (McNemar, exact); {unseen}")),
         None => lines.push(unseen),
     }
-    let beyond_chance = comparison.ratios.iter().filter(|(_, ratio)| ratio.low > 1.0 || ratio.high < 1.0);
-    lines.extend(beyond_chance.map(|(signal, ratio)| format!("{signal} × {:.2} (from {:.2} to {:.2})", ratio.mean, ratio.low, ratio.high)));
+    lines.extend(comparison.ratios.iter().filter_map(|(signal, ratio)| ratio_line(signal, ratio)));
     lines.join("\n")
+}
+
+/// A ratio that is no chance, and on which side of its margin it is.
+fn ratio_line(signal: &str, ratio: &Ratio) -> Option<String> {
+    let Estimate { mean, low, high, .. } = ratio.estimate;
+    let margin = match ratio.tolerance() {
+        _ if low <= 1.0 && high >= 1.0 => return None,
+        Tolerance::Beyond => format!(", beyond the margin of {:.2}", ratio.margin),
+        Tolerance::Within if low > 1.0 => format!(", within the margin of {:.2}", ratio.margin),
+        Tolerance::Within | Tolerance::Open => String::new(),
+    };
+    Some(format!("{signal} × {mean:.2} (from {low:.2} to {high:.2}){margin}"))
 }
 
 fn count(number: usize, noun: &str) -> String {

@@ -64,7 +64,7 @@ impl Summary {
 
 /// A case on both targets; none when it was not decided on both.
 fn pair(base: &CaseReport, candidate: &CaseReport) -> Option<Pair> {
-    Some(Pair { base: side(base)?, candidate: side(candidate)?, ratios: ratios(&base.signals, &candidate.signals) })
+    Some(Pair { base: side(base)?, candidate: side(candidate)?, measured: measured(&base.signals, &candidate.signals) })
 }
 
 /// A case passes as often as the test that holds least often.
@@ -83,7 +83,7 @@ fn side(case: &CaseReport) -> Option<Side> {
     Some(Side { passed, share, trials })
 }
 
-fn ratios(base: &Signals, candidate: &Signals) -> BTreeMap<&'static str, f64> {
+fn measured(base: &Signals, candidate: &Signals) -> BTreeMap<&'static str, (f64, f64)> {
     let known = |signals: &Signals, name: &str| signals.read(name).number().filter(|number| *number > 0.0);
-    COMPARED.into_iter().filter_map(|name| Some((name, known(candidate, name)? / known(base, name)?))).collect()
+    COMPARED.into_iter().filter_map(|name| Some((name, (known(base, name)?, known(candidate, name)?)))).collect()
 }
