@@ -66,9 +66,10 @@ fn workload(name: &str, load: &Load) {
     for way in &ways {
         let Cost { wall, cpu, memory } = median(way);
         let of_ideal = if ideal.is_zero() { String::new() } else { format!("  {:.3} of the ideal", wall.div_duration_f64(ideal)) };
-        let each = cpu / load.cases as u32;
-        let (name, ratio, mib) = (way.name, wall.div_duration_f64(floor), memory / 1024);
-        say(format_args!("  {name:<24}{wall:>10.1?}  {ratio:>6.2} of the loop{of_ideal}  {each:>8.1?} of CPU a case  {mib:>3} MiB"));
+        let (each, mib) = (cpu / load.cases as u32, memory / 1024);
+        let of_process = if cpu.is_zero() { String::new() } else { format!("  {each:>8.1?} of CPU a case, {mib} MiB") };
+        let (name, ratio) = (way.name, wall.div_duration_f64(floor));
+        say(format_args!("  {name:<24}{wall:>10.1?}  {ratio:>6.2} of the loop{of_ideal}{of_process}"));
     }
 }
 
