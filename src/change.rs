@@ -72,6 +72,7 @@ pub const ALL: &[Definition] = &[
     number("tools.failed", "", &["tool.returned"]),
     number("tools.repeated", "", &["tool.requested"]),
     number("tools.new", "", &["tool.requested"]),
+    number("tools.other", "", &["tool.requested"]),
     number("tools.dropped", "", &["tool.requested"]),
     // The answer.
     flag("answer", &["output"]),

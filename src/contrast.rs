@@ -124,6 +124,16 @@ impl<'a> Contrast<'a> {
     }
 }
 
+impl Contrast<'_> {
+    /// Whether the baseline failed and the request did not, so that it is no baseline of a failure.
+    pub fn did_better(&self) -> bool {
+        // A refusal may be what is right.
+        let failed = |word: &str| matches!(word, "error" | "timeout" | "truncated" | "cancelled");
+        let outcome = |request: &Request| request.signals.read("outcome").text().map(str::to_string);
+        outcome(self.base).is_some_and(|word| failed(&word)) && outcome(self.now).as_deref() == Some("success")
+    }
+}
+
 fn measure(base: &Side<'_>, now: &Side<'_>, ledger: &mut Ledger) -> Vec<Hunk> {
     let same_question = base.request.input.as_ref().zip(now.request.input.as_ref()).map(|(base, now)| base.trim() == now.trim());
     ledger.flag("question", same_question.map(|same| !same));

@@ -233,7 +233,9 @@ fn without_faults_an_application_that_retries_too_often_holds() {
                    change.share.retrieval
         unclear    tools-slow · not comparable between these two requests:
                    change.share.tools
-        refuted    longer-answer · base.tokens.output = 9 · now.tokens.output = 9
+        refuted    longer-answer · base.retries.amplification = 1 ·
+                   base.tokens.output = 9 · now.retries.amplification = 9 ·
+                   now.tokens.output = 9
         unclear    model-slow · not comparable between these two requests:
                    change.first_token, change.pace, change.share.model
         flipped    with no faults, at-most-three-times-the-load, at-most-two-retries

@@ -139,8 +139,9 @@ fn with_the_wire_retries_explain_what_looked_like_a_slow_model() {
         refuted    retrieval-slow · 0.00 of the change · change.share.retrieval =
                    0.001
         refuted    tools-slow · 0.00 of the change · change.share.tools = 0
-        refuted    longer-answer · 0.01 of the change · base.tokens.output = 120 ·
-                   change.pace = 1.04 · change.share.model = 0.007 ·
+        refuted    longer-answer · 0.01 of the change · base.retries.amplification =
+                   1 · base.tokens.output = 120 · change.pace = 1.04 ·
+                   change.share.model = 0.007 · now.retries.amplification = 9 ·
                    now.tokens.output = 120
         refuted    model-slow · 0.01 of the change · change.first_token = 1 ·
                    change.pace = 1.04 · change.share.model = 0.007

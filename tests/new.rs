@@ -57,7 +57,7 @@ fn a_pair_of_traces_becomes_a_page_that_compiles_as_it_is() {
       - {hypothesis: tool-results-grew, because: "change.growth.tool_results = 0"}
       - {hypothesis: history-grew, because: "change.growth.history = 0"}
       - {hypothesis: retrieved-grew, because: "change.growth.retrieved = 0"}
-      - {hypothesis: prompt-grew, because: "change.growth.system = 0"}
+      - {hypothesis: prompt-grew, because: "change.growth.system = 0, change.prompt = false"}
     # blind, for want of telemetry:      retries: relapse.retry.count on the model span (the SDK retries inside it), or instrument the HTTP client
     # blind, for want of telemetry:      cache-broken: an attribute named under telemetry.aliases
     # blind, for want of telemetry:      longer-answer: gen_ai.usage.output_tokens (ask for usage in the stream: stream_options.include_usage)

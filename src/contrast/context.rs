@@ -14,7 +14,7 @@ const OVERFLOWS: [&str; 7] =
     ["context_length", "context length", "context window", "context size", "context_window", "prompt is too long", "too many tokens"];
 
 pub(super) fn measure(base: &Side<'_>, now: &Side<'_>, same_question: Option<bool>, ledger: &mut Ledger) {
-    ledger.flag("window.exceeded", exceeded(base, now));
+    ledger.flag("window.exceeded", exceeded(base, now).map(|after| after && exceeded(base, base) != Some(true)));
     let dropped = |side: &Side<'_>| side.calls.as_deref().map(dropped_between_calls);
     let fewer = same_question.filter(|same| *same).map_or(0, |_| turns(base).saturating_sub(turns(now)));
     ledger.count("history.dropped", dropped(base).zip(dropped(now)).map(|(base, now)| now.saturating_sub(base) + fewer));

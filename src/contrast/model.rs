@@ -14,10 +14,7 @@ pub(super) fn measure(base: &Side<'_>, now: &Side<'_>, ledger: &mut Ledger) {
     let requested = [models_requested(base), models_requested(now)];
     models("model.requested", (requested[0].clone(), requested[1].clone()), ledger);
     let responded = (models_responded(base), models_responded(now));
-    // Telemetry that repeats the name asked for, where no answer says one, tells of no change.
-    let is_echo = |name: &String| now.request.wire.is_none() && requested.iter().any(|names| names.contains(name));
-    let fresh: Vec<&String> = responded.1.difference(&responded.0).collect();
-    if fresh.is_empty() || !fresh.into_iter().all(is_echo) {
+    if !is_repetition(&requested, &responded, (base.request.wire.is_none(), now.request.wire.is_none())) {
         models("model.responded", responded, ledger);
     }
     let fell_back = |side: &Side<'_>| fallbacks(side).map(|count| count > 0);
@@ -27,6 +24,21 @@ pub(super) fn measure(base: &Side<'_>, now: &Side<'_>, ledger: &mut Ledger) {
     ledger.count("attempts.failed", beyond(failed));
     ledger.count("attempts.unanswered", beyond(unanswered));
     finishes(base, now, ledger);
+}
+
+/// Whether a difference of the models that answered tells nothing: telemetry that repeats the name asked for, where no answer
+/// says one, tells of no change now; and in the baseline any snapshot of that name may have answered.
+fn is_repetition(
+    requested: &[BTreeSet<String>; 2],
+    (before, after): &(BTreeSet<String>, BTreeSet<String>),
+    (base_alone, now_alone): (bool, bool),
+) -> bool {
+    let fresh = || after.difference(before);
+    let is_echo = |name: &String| requested.iter().any(|names| names.contains(name));
+    let is_snapshot = |name: &String| requested[0].iter().any(|alias| name.starts_with(alias.as_str()));
+    let now_repeats = now_alone && fresh().all(is_echo);
+    let base_repeats = base_alone && before.is_subset(&requested[0]) && fresh().all(is_snapshot);
+    fresh().next().is_some() && (now_repeats || base_repeats)
 }
 
 fn models(name: &'static str, (base, now): (BTreeSet<String>, BTreeSet<String>), ledger: &mut Ledger) {

@@ -33,6 +33,11 @@ impl Parts {
         ]
     }
 
+    /// Whether both show a system prompt and tools, or neither: telemetry that leaves them out has too few characters.
+    fn is_told_like(&self, other: &Self) -> bool {
+        (self.system > 0.0) == (other.system > 0.0) && (self.tools > 0.0) == (other.tools > 0.0)
+    }
+
     fn sum(&self) -> f64 {
         self.each().iter().map(|(_, characters)| characters).sum()
     }
@@ -40,7 +45,9 @@ impl Parts {
 
 pub(super) fn measure(base: &Side<'_>, now: &Side<'_>, ledger: &mut Ledger) {
     if let Some((before, after)) = parts(base).zip(parts(now)) {
-        let tokens = |side: &Side<'_>, parts: &Parts| side.number("tokens.input").unwrap_or(parts.sum() / 4.0);
+        // Of the request whose characters are counted, and not the medians of several.
+        let input = |side: &Side<'_>| side.request.signals.read("tokens.input").number();
+        let tokens = |side: &Side<'_>, parts: &Parts| input(side).unwrap_or(parts.sum() / 4.0);
         let (tokens_base, tokens_now) = (tokens(base, &before), tokens(now, &after));
         if tokens_now >= GREW * tokens_base {
             for ((name, chars_base), (_, chars_now)) in before.each().into_iter().zip(after.each()) {
@@ -48,8 +55,9 @@ pub(super) fn measure(base: &Side<'_>, now: &Side<'_>, ledger: &mut Ledger) {
                 ledger.number(name, Some((now - base) / (tokens_now - tokens_base)));
             }
         }
-        let per_character = |side: &Side<'_>, parts: &Parts| Some(side.number("tokens.input")? / parts.sum()).filter(|_| parts.sum() > 0.0);
-        ledger.number("truncation", per_character(base, &before).zip(per_character(now, &after)).map(|(base, now)| now / base));
+        let per_character = |side: &Side<'_>, parts: &Parts| Some(input(side)? / parts.sum()).filter(|_| parts.sum() > 0.0);
+        let ratio = per_character(base, &before).zip(per_character(now, &after)).map(|(base, now)| now / base);
+        ledger.number("truncation", ratio.filter(|_| before.is_told_like(&after)));
     }
     ledger.count("cache.broken", cache_breaks(now).zip(cache_breaks(base)).map(|(now, base)| now.saturating_sub(base)));
     ledger.number("prefix", prefix(base).zip(prefix(now)).map(|(base, now)| now / base));

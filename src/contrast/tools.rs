@@ -22,7 +22,10 @@ pub(super) fn measure(base: &Side<'_>, now: &Side<'_>, ledger: &mut Ledger) {
     ledger.count("tools.repeated", beyond(&repeated));
     ledger.count("tools.failed", failed(base, now));
     if let Some((before, after)) = names(base).zip(names(now)) {
-        ledger.count("tools.new", Some(after.difference(&before).count()));
+        let fresh = after.difference(&before).count();
+        ledger.count("tools.new", Some(fresh));
+        // Where the baseline asked for no tool, nothing says which one would have been right.
+        ledger.count("tools.other", (!before.is_empty() || fresh == 0).then_some(fresh));
         ledger.count("tools.dropped", Some(before.difference(&after).count()));
         if before != after {
             let list = |names: &BTreeSet<&str>| Datum::Text(names.iter().copied().collect::<Vec<_>>().join(", "));

@@ -41,6 +41,7 @@ impl Runbook {
             let class = self.class(otherwise?)?;
             Some((class, self.judge_class(class, contrast)))
         });
+        let chosen = chosen.filter(|_| !contrast.did_better());
         let (class, hypotheses) = chosen.map_or((None, Vec::new()), |(class, judged)| (Some(class.name.value.clone()), judged));
         let mut diagnosis = Diagnosis {
             class,
@@ -55,6 +56,12 @@ impl Runbook {
         };
         let unseen = || entries.iter().filter(|(_, entry)| entry.truth.is_none()).flat_map(|(_, entry)| missing(contrast, &[], entry));
         diagnosis.conclude(unseen().collect());
+        if contrast.did_better() {
+            let outcome = contrast.base.signals.read("outcome").text().unwrap_or_default();
+            diagnosis.standing = Standing::Unclear;
+            diagnosis.look_first =
+                format!("the baseline failed (outcome {outcome}) and this request did not: are the two the other way round?");
+        }
         diagnosis
     }
 
