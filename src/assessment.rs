@@ -45,6 +45,13 @@ enum Asked<'a> {
     Signal(&'a LateSignal),
 }
 
+impl Asked<'_> {
+    /// Whether it may fail for a time that was measured here.
+    fn gates_on_time(self) -> bool {
+        matches!(self, Self::Test(Test { measured: true, .. }))
+    }
+}
+
 /// What a candidate is held against besides the case.
 #[derive(Debug, Clone, Copy)]
 pub struct Standard<'a> {
@@ -197,7 +204,13 @@ impl<'a> Examiner<'a> {
     }
 
     /// How one test went on one candidate; the verdict is none when it holds.
-    fn ask(&self, asked: Asked<'_>, question: &Question, request: &Request, grades: &Grades) -> (TestReport, Option<Verdict>) {
+    fn ask(
+        &self,
+        (asked, question): (Asked<'_>, &Question),
+        source: Source,
+        request: &Request,
+        grades: &Grades,
+    ) -> (TestReport, Option<Verdict>) {
         let mut report = blank_test(asked, question);
         let needs = question.needs();
         if request.trace.is_none() && !applies(&needs) {
@@ -206,6 +219,12 @@ impl<'a> Examiner<'a> {
             return (report, None);
         }
         let finding = self.answer(question, request, grades);
+        if source.measures(&needs) && !asked.gates_on_time() {
+            report.applicable = false;
+            report.actual = finding.actual;
+            report.why = Some("measured on this machine: it is shown, and gates only with `measured: true`".into());
+            return (report, None);
+        }
         report.held = finding.held;
         report.actual = finding.actual;
         report.values = finding.values;

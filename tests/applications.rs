@@ -62,6 +62,24 @@ fn nine_attempts_of_nested_retries_regress_and_three_pass() {
 }
 
 #[test]
+fn a_time_that_was_measured_gates_only_where_the_test_says_so() {
+    let test = |more: &str| {
+        let repository = project();
+        let tests = format!("tests:\n  - {{name: in-time, expect: \"latency.total < 5\"{more}}}\n");
+        repository.edit("postmortems/eight-429s.md", "tests:\n", &tests);
+        repository.relapse("compile").expects(0);
+        run(&repository, "run --target fixed --report json=out.json").expects(0);
+        let report: Value = serde_json::from_str(&repository.read("out.json")).unwrap();
+        report["cases"][0]["tests"][0].clone()
+    };
+    let shown = test("");
+    assert_eq!((&shown["applicable"], &shown["held"]), (&Value::from(false), &Value::Null), "{shown}");
+    assert!(shown["actual"].to_string().contains("latency.total = 0."), "{shown}");
+    let gating = test(", measured: true");
+    assert_eq!((&gating["applicable"], &gating["held"], &gating["trials"]["n"]), (&true.into(), &true.into(), &1.into()), "{gating}");
+}
+
+#[test]
 fn a_program_that_fails_without_an_answer_is_no_verdict_on_the_case() {
     misbehaving("    env: {BOT_FAULT: exit}", 3, &["(infrastructure)", "the application exited with code 3", "BOT_TENANT is not set"]);
     misbehaving("    env: {BOT_FAULT: crash}", 3, &["the application was ended by signal 6"]);

@@ -2,6 +2,7 @@
 
 use super::fields::{self, Fields};
 use super::{Asked, Examiner, Question, Standard};
+use crate::check::Needs;
 use crate::gate::{Gate, Rule, Ruling, Tally};
 use crate::grade::Grades;
 use crate::limit;
@@ -17,6 +18,16 @@ pub enum Source {
     Recorded(u32),
     /// So many are there, and all are judged.
     Given(u32),
+}
+
+/// What a running program adds by itself: times that depend on the machine, where all others are recorded.
+const MEASURED: [&str; 3] = ["latency.total", "latency.gap", "latency.tools"];
+
+impl Source {
+    /// Whether something that is needed is measured while a program runs here; what is given was measured elsewhere.
+    pub(super) fn measures(self, needs: &Needs) -> bool {
+        !matches!(self, Self::Given(_)) && needs.signals.iter().any(|name| MEASURED.contains(&name.as_str()))
+    }
 }
 
 /// The trials of one case on one target, as they come in.
@@ -46,7 +57,8 @@ struct Count {
     undecided: u32,
     /// The gravest of what could not be decided.
     doubt: Option<Verdict>,
-    /// The first trial that failed, else the first that could not be decided, else the first; none before the first.
+    /// The first trial that failed, else the first that could not be decided, else the first; the other way round where one
+    /// trial is enough. None before the first.
     report: Option<TestReport>,
 }
 
@@ -60,8 +72,8 @@ struct Shown {
 
 impl<'e, 'a> Trials<'e, 'a> {
     pub(super) fn new(examiner: &'e Examiner<'a>, target: &str, source: Source, standard: Standard<'a>) -> Self {
-        let count = |(asked, _): &(Asked<'_>, Question)| Count {
-            rule: rule(*asked, source, standard.rate_tests),
+        let count = |(asked, question): &(Asked<'_>, Question)| Count {
+            rule: rule((*asked, question), source, standard.rate_tests),
             tally: Tally::default(),
             undecided: 0,
             doubt: None,
@@ -77,8 +89,8 @@ impl<'e, 'a> Trials<'e, 'a> {
             return;
         }
         self.source = source;
-        for ((asked, _), count) in self.examiner.questions.iter().zip(&mut self.counts) {
-            count.rule = rule(*asked, source, self.standard.rate_tests);
+        for ((asked, question), count) in self.examiner.questions.iter().zip(&mut self.counts) {
+            count.rule = rule((*asked, question), source, self.standard.rate_tests);
         }
     }
 
@@ -94,7 +106,7 @@ impl<'e, 'a> Trials<'e, 'a> {
         let fields = fields::assess(self.examiner.case, request, self.standard);
         let mut gravest = None;
         for ((asked, question), count) in self.examiner.questions.iter().zip(&mut self.counts) {
-            let (test, verdict) = self.examiner.ask(*asked, question, request, grades);
+            let (test, verdict) = self.examiner.ask((*asked, question), self.source, request, grades);
             let verdict = verdict.map(|verdict| blind_for_missing_field(verdict, &test, &fields.missing));
             gravest = gravest.max(verdict);
             count.add(test, verdict);
@@ -160,11 +172,14 @@ impl<'e, 'a> Trials<'e, 'a> {
 }
 
 /// The rule of a test: its gate, with the number of trials that its source allows.
-fn rule(asked: Asked<'_>, source: Source, rate_tests: usize) -> Rule {
+fn rule((asked, question): (Asked<'_>, &Question), source: Source, rate_tests: usize) -> Rule {
     let (gate, named) = match asked {
         Asked::Test(test) => (Gate::from_json(&test.gate).unwrap_or_default(), test.trials),
         Asked::Signal(_) => (Gate::Every, None),
     };
+    if source.measures(&question.needs()) {
+        return Rule::Once(named.unwrap_or(limit::LIVE_TRIALS).max(limit::LIVE_TRIALS));
+    }
     let trials = match (gate, source) {
         (_, Source::Live(Some(trials))) => trials,
         (Gate::Rate(_), _) => named.unwrap_or(limit::RATE_TRIALS),
@@ -184,7 +199,7 @@ impl Count {
 
     fn add(&mut self, test: TestReport, verdict: Option<Verdict>) {
         // A sequential test that is decided stays so: what comes later would be a second chance.
-        let decided = matches!(self.rule, Rule::Rate(_)) && self.rule.of(self.tally) != Ruling::Open;
+        let decided = !matches!(self.rule, Rule::Every(_)) && self.rule.of(self.tally) != Ruling::Open;
         if decided {
             return;
         }
@@ -196,7 +211,11 @@ impl Count {
             }
             None => {}
         }
-        if self.report.as_ref().is_none_or(|known| rank(test.held) > rank(known.held)) {
+        let tells_more = |known: &TestReport| match self.rule {
+            Rule::Once(_) => rank(test.held) < rank(known.held),
+            Rule::Every(_) | Rule::Rate(_) => rank(test.held) > rank(known.held),
+        };
+        if self.report.as_ref().is_none_or(tells_more) {
             self.report = Some(test);
         }
     }
