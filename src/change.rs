@@ -38,6 +38,7 @@ pub const ALL: &[Definition] = &[
     number("pace", "ratio", &["latency.first_token", "usage.output_tokens"]),
     number("attempts.failed", "", &["retries.count", "error.type"]),
     number("attempts.unanswered", "", &["retries.count", "error.type"]),
+    number("attempts.early", "", &["retries.count"]),
     // Tokens: shares of the input's growth, by part.
     number("growth.system", "ratio", &["input"]),
     number("growth.tools", "ratio", &["input"]),
@@ -81,6 +82,8 @@ pub const ALL: &[Definition] = &[
     number("answer.stray_citations", "", &["output", "retrieval.documents"]),
     number("answer.unsupported_numbers", "", &["output", "input"]),
     flag("answer.json_broken", &["output"]),
+    number("answer.foreign", "ratio", &["output"]),
+    number("answer.repetition", "ratio", &["output"]),
     flag("finish", &["finish_reason"]),
     flag("finish.unknown", &["finish_reason"]),
     flag("finish.at_limit", &["finish_reason"]),

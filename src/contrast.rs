@@ -3,6 +3,7 @@
 mod answer;
 mod asked;
 mod context;
+mod form;
 mod model;
 mod opening;
 pub mod prompt;

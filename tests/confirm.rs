@@ -225,6 +225,7 @@ fn without_faults_an_application_that_retries_too_often_holds() {
         confirmed  retries · base.retries.amplification = 1 ·
                    change.attempts.unanswered = 0 · change.slower = false ·
                    now.outcome = "success" · now.retries.amplification = 9
+        refuted    retried-too-early · change.attempts.early = 0
         refuted    no-answer-in-time · change.attempts.unanswered = 0
         unclear    blocked-or-queued · base.retries.amplification = 1 ·
                    now.retries.amplification = 9 · not comparable between these two

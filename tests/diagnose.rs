@@ -97,6 +97,9 @@ fn telemetry_without_attempts_is_blind_for_retries_and_never_blames_the_model() 
                    the model span (the SDK retries inside it), or instrument the
                    HTTP client · nothing tells error.type: add an attribute named
                    under telemetry.aliases
+        blind      retried-too-early · nothing tells retries.count: add
+                   relapse.retry.count on the model span (the SDK retries inside
+                   it), or instrument the HTTP client
         blind      no-answer-in-time · nothing tells error.type: add an attribute
                    named under telemetry.aliases · nothing tells retries.count: add
                    relapse.retry.count on the model span (the SDK retries inside
@@ -132,6 +135,7 @@ fn with_the_wire_retries_explain_what_looked_like_a_slow_model() {
                    change.attempts.unanswered = 0 · change.share.gap = 0 ·
                    change.share.retries = 0.992 · change.slower = true · now.outcome
                    = "success" · now.retries.amplification = 9
+        refuted    retried-too-early · change.attempts.early = 0
         refuted    no-answer-in-time · change.attempts.unanswered = 0
         refuted    blocked-or-queued · 0.00 of the change ·
                    base.retries.amplification = 1 · change.share.gap = 0 ·
@@ -231,4 +235,31 @@ fn what_cannot_be_diagnosed_is_a_mistake_that_says_what_to_do() {
     -- stderr --
     a case needs a repository, and there is no relapse.yaml here or above
     ");
+}
+
+#[test]
+fn attempts_that_came_before_the_wait_was_over_are_counted() {
+    let repository = worked_example();
+    let head = "\"headers\":{\"content-type\":\"application/json\"";
+    repository.edit("bad.http.jsonl", head, &format!("{head},\"retry-after\":\"2\""));
+    let words = "diagnose --base good.jsonl --now bad.jsonl --base-wire good.http.jsonl --now-wire bad.http.jsonl --format json";
+    let output = repository.relapse(words).expects(0);
+    let report: Value = serde_json::from_str(&output.stdout).expect("JSON");
+    let early =
+        report["diagnosis"]["hypotheses"].as_array().expect("a list").iter().find(|judged| judged["hypothesis"] == "retried-too-early");
+    let early = early.expect("it is in the class");
+    assert_eq!((&early["standing"], &early["values"]["change.attempts.early"]), (&json!("supported"), &json!(4)));
+}
+
+#[test]
+fn a_runbook_of_ones_own_may_hold_an_answer_to_the_scripts_of_its_user() {
+    let repository = worked_example();
+    let class = "script:\n    enters: change.answer.foreign >= 0.05\n    hypotheses:\n      - {id: foreign-script, supports: change.answer.foreign >= 0.05, refutes: change.answer.foreign == 0, next: name the language in the prompt}\n";
+    repository.write("relapse.yaml", "version: 1\n");
+    repository.write("runbook.yaml", format!("version: 1\nclasses:\n  {class}"));
+    let wire = repository.read("good.http.jsonl");
+    repository.write("foreign.http.jsonl", wire.replace(" 30 days.", " 30 วัน นับจากวันที่ได้รับสินค้า"));
+    let words = "diagnose --base good.jsonl --now good.jsonl --base-wire good.http.jsonl --now-wire foreign.http.jsonl";
+    let output = repository.relapse(words).expects(0);
+    assert!(output.stdout.contains("foreign-script is supported"), "{output}");
 }

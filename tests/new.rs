@@ -60,6 +60,8 @@ fn a_pair_of_traces_becomes_a_page_that_compiles_as_it_is() {
       - {hypothesis: prompt-grew, because: "change.growth.system = 0, change.prompt = false"}
     # blind, for want of telemetry:      retries: relapse.retry.count on the model span (the SDK retries inside it), or instrument the HTTP client
     # blind, for want of telemetry:      cache-broken: an attribute named under telemetry.aliases
+    # blind, for want of telemetry:      repetition: gen_ai.output.messages
+    # blind, for want of telemetry:      repetition: gen_ai.usage.output_tokens (ask for usage in the stream: stream_options.include_usage)
     # blind, for want of telemetry:      longer-answer: gen_ai.usage.output_tokens (ask for usage in the stream: stream_options.include_usage)
     fields_missing:                      # absent in the incident, present when healthy
       - prompt.version

@@ -1,6 +1,6 @@
 //! The answer: blocked, refused, no longer grounded in what was found, or out of its format.
 
-use super::{Ledger, Side};
+use super::{Ledger, Side, form};
 use crate::signal::Datum;
 use crate::wire::call::Attempt;
 use regex::Regex;
@@ -37,6 +37,9 @@ pub(super) fn measure(base: &Side<'_>, now: &Side<'_>, ledger: &mut Ledger) {
     if before.trim() != after.trim() {
         ledger.shift("answer", Datum::Text(before.to_string()), Datum::Text(after.to_string()));
     }
+    let known: Vec<&str> = [before].into_iter().chain(now.request.input.as_deref()).collect();
+    ledger.number("answer.foreign", Some(form::foreign(after, &known)));
+    ledger.number("answer.repetition", Some((form::repetition(after) - form::repetition(before)).max(0.0)));
     ledger.flag("answer.uncited", Some(!citations(before).is_empty() && citations(after).is_empty() && !after.trim().is_empty()));
     let strays = |side: &Side<'_>, text: &str| side.documents.as_ref().map(|found| stray(text, found));
     ledger.count("answer.stray_citations", strays(now, after).map(|now| now.saturating_sub(strays(base, before).unwrap_or(0))));

@@ -10,6 +10,9 @@ use std::collections::BTreeSet;
 /// Finish reasons in canonical words that are known to mean something.
 const KNOWN_FINISHES: [&str; 8] = ["stop", "length", "tool_call", "content_filter", "refusal", "error", "pause", "interrupted"];
 
+/// The share of the wait that was asked for from which on a next attempt is not early: clocks and rounding differ.
+const PATIENT: f64 = 0.9;
+
 pub(super) fn measure(base: &Side<'_>, now: &Side<'_>, ledger: &mut Ledger) {
     let requested = [models_requested(base), models_requested(now)];
     models("model.requested", (requested[0].clone(), requested[1].clone()), ledger);
@@ -23,6 +26,7 @@ pub(super) fn measure(base: &Side<'_>, now: &Side<'_>, ledger: &mut Ledger) {
     let beyond = |count: fn(&Side<'_>) -> Option<usize>| count(now).map(|after| after.saturating_sub(count(base).unwrap_or(0)));
     ledger.count("attempts.failed", beyond(failed));
     ledger.count("attempts.unanswered", beyond(unanswered));
+    ledger.count("attempts.early", beyond(early));
     finishes(base, now, ledger);
 }
 
@@ -131,6 +135,19 @@ fn unanswered(side: &Side<'_>) -> Option<usize> {
         Some(attempts) => Some(attempts.into_iter().filter(|attempt| is_unanswered(attempt)).count()),
         None => errors_with(side, &["timeout", "timed out", "timedout"]),
     }
+}
+
+/// Attempts that came before the wait that `Retry-After` asked for was nearly over; none when the wire tells no times of one.
+fn early(side: &Side<'_>) -> Option<usize> {
+    let wire = side.request.wire.as_ref()?;
+    let pairs = wire.calls.iter().flat_map(|call| call.attempts.windows(2));
+    let told = pairs.filter_map(|pair| Some((&pair[0], &pair[1], pair[0].retry_after.filter(|wait| *wait > 0.0)?)));
+    let is_early = told.map(|(failed, next, wait)| {
+        let ended = failed.began_ns? as f64 / 1e9 + failed.total?;
+        Some((next.began_ns? as f64 / 1e9 - ended) / wait < PATIENT)
+    });
+    let is_early: Option<Vec<bool>> = is_early.collect();
+    Some(is_early?.into_iter().filter(|early| *early).count())
 }
 
 /// Model calls whose error says one of some words; none when no error says any, for attempts may be hidden.
