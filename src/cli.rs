@@ -3,6 +3,7 @@
 mod clean;
 mod compile;
 mod diagnose;
+mod init;
 mod live;
 mod merge;
 mod new;
@@ -27,6 +28,7 @@ const ABOUT: &str = "Compiles LLM postmortems into cases that prove they would h
 
 const EXAMPLES: &str = "\
 Examples:
+  relapse init
   relapse new \"Bot invented a return policy\" --incident bad.jsonl --healthy good.jsonl
   relapse compile
   relapse run --report junit=target/relapse.xml
@@ -58,6 +60,7 @@ enum Colour {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(init::Args),
     New(new::Args),
     Compile(compile::Args),
     Run(run::Args),
@@ -108,6 +111,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn dispatch(args: &Args, terminal: Terminal) -> Result<Outcome, Faults> {
     match &args.command {
+        Command::Init(_) => init::init(&init_root(args)?, args.root.is_some(), terminal),
         Command::New(new) => new::new(&root(args)?, new, terminal),
         Command::Compile(compile) => compile::compile(&root(args)?, compile, terminal),
         Command::Run(run) => run::run(&root(args)?, run, terminal),
@@ -138,6 +142,11 @@ fn root(args: &Args) -> Result<Root, Fault> {
         Some(folder) => Root::at(folder),
         None => Root::find(Utf8PathBuf::from(".").as_path()),
     }
+}
+
+/// Where a repository is about to begin: no relapse.yaml is looked for.
+fn init_root(args: &Args) -> Result<Root, Fault> {
+    Root::at(args.root.as_deref().unwrap_or(camino::Utf8Path::new(".")))
 }
 
 /// The repository that the user means, for a command that can do without one.

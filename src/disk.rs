@@ -148,6 +148,14 @@ impl Root {
         write_atomic(&target, bytes)
     }
 
+    /// Writes a file, as [`Self::write_atomic`] does, unless something is there, be it a link to nothing; true if it was written.
+    pub fn write_new(&self, path: &Utf8Path, bytes: &[u8]) -> Result<bool, Fault> {
+        if self.path.join(path).symlink_metadata().is_ok() {
+            return Ok(false);
+        }
+        self.write_atomic(path, bytes)
+    }
+
     /// Removes a file; nothing happens if it is not there. Links are removed, never followed.
     pub fn remove(&self, path: &Utf8Path) -> Result<(), Fault> {
         let target = self.path.join(path);

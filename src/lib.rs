@@ -118,4 +118,6 @@ pub mod report;
 
 pub mod draft;
 
+pub mod starter;
+
 pub mod cli;

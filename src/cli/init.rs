@@ -1,0 +1,49 @@
+//! `relapse init`: a repository begins.
+
+use super::print::Terminal;
+use crate::disk::{PROJECT_FILE, Root};
+use crate::fault::{Fault, Faults};
+use crate::starter::{self, Fate};
+use crate::verdict::Outcome;
+use camino::Utf8Path;
+
+/// Write relapse.yaml, a first page on postmortems and a GitHub workflow; nothing that exists is touched
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  relapse init                   in the root of your repository
+  relapse --root services/bot init")]
+pub(super) struct Args {}
+
+pub(super) fn init(root: &Root, is_named: bool, terminal: Terminal) -> Result<Outcome, Faults> {
+    if !is_named {
+        refuse_within_another(root)?;
+    }
+    let fates = starter::write(root)?;
+    for (path, fate) in &fates {
+        terminal.line(&match fate {
+            Fate::Written => format!("wrote       {path}"),
+            Fate::LeftAlone => format!("left alone  {path}"),
+            Fate::Elsewhere(git) => format!("left out    {path}: GitHub reads it only in {git}"),
+        });
+    }
+    terminal
+        .line(&format!("next: name a target in {PROJECT_FILE}, record with `relapse record -- CMD`, then start a page with `relapse new`"));
+    if fates.contains(&(starter::ACTION, Fate::Written)) {
+        terminal.line(&format!("for CI: say in {} where relapse comes from (`archive` and `sha256`)", starter::ACTION));
+    }
+    Ok(Outcome::Passed)
+}
+
+/// A folder below a project's root is hardly meant to be a project of its own, unless somebody says so.
+fn refuse_within_another(root: &Root) -> Result<(), Fault> {
+    let outer = root.path().ancestors().skip(1).find(|folder| folder.join(PROJECT_FILE).is_file());
+    let is_project = root.exists(Utf8Path::new(PROJECT_FILE));
+    match outer.filter(|_| !is_project) {
+        Some(outer) => {
+            let fault = Fault::new(format!("{} belongs to the project of {outer}", root.path()));
+            Err(fault.help("run it there, or say `--root .` for a project of its own"))
+        }
+        None => Ok(()),
+    }
+}
