@@ -8,6 +8,7 @@ mod proof;
 mod ruled_out;
 
 pub use graders::{Asked, questions};
+pub use material::answered;
 
 use crate::canonical;
 use crate::case::{Case, Compiled, Side, Status, WireFiles};

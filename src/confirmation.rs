@@ -105,7 +105,7 @@ impl Bench<'_> {
                 Ok(change) => return self.prompt(change),
                 Err(why) => Err(why.clone()),
             },
-            (Some(previous), _) => Variation::of_conversation(assignment, previous, factor),
+            (Some(previous), _) => Variation::of_conversation(assignment, (previous, base), factor),
             (None, _) => Variation::of_application(assignment, base, factor),
         };
         match varied {

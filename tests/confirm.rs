@@ -64,8 +64,7 @@ fn the_hunk_that_flips_the_test_is_named() {
                    that relapse holds
         untried    the previous model, the previous parameters, the previous tools:
                    nothing to restore, it is what it was
-        untried    no faults: no fault is injected into a conversation that relapse
-                   holds
+        untried    no faults: no tool answered otherwise in the healthy evidence
         changed    answer: "Within 30 days. [kb-1]" → "Within 30 days, of course!"
         prompt     - Cite sources: end every statement with the id of its passage in
                    brackets.
@@ -115,8 +114,7 @@ fn offline_the_healthy_wire_confirms_the_prompt_and_hunks_need_recordings() {
                    that relapse holds
         untried    the previous model, the previous parameters, the previous tools:
                    nothing to restore, it is what it was
-        untried    no faults: no fault is injected into a conversation that relapse
-                   holds
+        untried    no faults: no tool answered otherwise in the healthy evidence
         changed    answer: "Within 30 days. [kb-1]" → "Within 30 days, of course!"
         prompt     - Cite sources: end every statement with the id of its passage in
                    brackets.
@@ -183,8 +181,7 @@ fn a_swap_that_flips_nothing_is_told_and_confirms_nothing() {
         untried    pinned policy verdicts: no guardrail stands in a conversation
                    that relapse holds
         untried    the previous tools: nothing to restore, it is what it was
-        untried    no faults: no fault is injected into a conversation that relapse
-                   holds
+        untried    no faults: no tool answered otherwise in the healthy evidence
         changed    answer: "Within 30 days. [kb-1]" → "Within 30 days, of course!"
         prompt     - Cite sources: end every statement with the id of its passage in
                    brackets.

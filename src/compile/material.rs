@@ -144,7 +144,8 @@ fn add(results: &mut Vec<ToolResult>, result: ToolResult) {
     }
 }
 
-fn answered(request: &Request) -> Vec<ToolResult> {
+/// What the tools of a request answered, by name and arguments: as the wire shows it, else as the telemetry tells it.
+pub fn answered(request: &Request) -> Vec<ToolResult> {
     let of_wire = wire_results(request);
     if of_wire.is_empty() { told_results(request) } else { of_wire }
 }

@@ -1,7 +1,8 @@
 //! What worked: prompt, model, parameters, tools and passages that a failing case is swapped with, one at a time.
 
 use super::patch::Layout;
-use crate::case::{Case, Passage};
+use crate::canonical;
+use crate::case::{Case, Passage, ToolResult};
 use crate::contrast::{self, Opening};
 use crate::disk::Reference;
 use crate::fault::{Fault, Faults, suggest};
@@ -239,4 +240,32 @@ pub(super) fn restorable(case: &Case, base: Option<&Request>) -> Change<Vec<Pass
     let passages: Option<Vec<Passage>> = found.into_iter().map(passage).collect();
     let passages = passages.ok_or("the healthy evidence does not tell their texts")?;
     changed(passages, |passages| case.documents.as_ref() == Some(passages))
+}
+
+/// The case's tool results with those that were others in health as they were then.
+pub(super) fn tool_results(present: &[ToolResult], healthy: &[ToolResult]) -> Change<Vec<ToolResult>> {
+    let key = |result: &ToolResult| (result.name.clone(), canonical::json(&result.arguments));
+    let then = |result: &ToolResult| healthy.iter().find(|other| key(other) == key(result)).unwrap_or(result).clone();
+    let restored: Vec<ToolResult> = present.iter().map(then).collect();
+    if restored == present { Err("no tool answered otherwise in the healthy evidence".into()) } else { Ok(restored) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn answered(name: &str, result: Result<Value, &str>) -> ToolResult {
+        let (result, error) = result.map_or_else(|error| (None, Some(error.to_string())), |value| (Some(value), None));
+        ToolResult { name: name.into(), arguments: json!({"id": 1}), result, error }
+    }
+
+    #[test]
+    fn a_tool_that_failed_answers_as_in_health() {
+        let (failed, fine) = (answered("look_up", Err("timed out")), answered("look_up", Ok(json!("sent"))));
+        let other = answered("refund", Ok(json!(1)));
+        let healthy = [fine.clone(), answered("unheard_of", Ok(json!(2)))];
+        assert_eq!(tool_results(&[failed.clone(), other.clone()], &healthy), Ok(vec![fine.clone(), other]));
+        assert!(tool_results(&[fine], &healthy).is_err() && tool_results(&[failed], &[]).is_err());
+    }
 }

@@ -1,8 +1,9 @@
 //! A variation: a case and its target with one factor restored.
 
 use super::patch::Layout;
-use super::previous::{Previous, PromptChange, restorable};
+use super::previous::{Previous, PromptChange, restorable, tool_results};
 use crate::case::Case;
+use crate::compile;
 use crate::diagnosis::Factor;
 use crate::project::{Prompt, PromptMessage, PromptTarget, Target, TargetKind};
 use crate::prompt;
@@ -43,10 +44,14 @@ impl Variation {
     }
 
     /// A conversation with one factor restored, but for the prompt; or why there is nothing to restore.
-    pub(super) fn of_conversation(assignment: Assignment<'_>, previous: &Previous, factor: Factor) -> Result<Self, String> {
+    pub(super) fn of_conversation(
+        assignment: Assignment<'_>,
+        (previous, base): (&Previous, Option<&Request>),
+        factor: Factor,
+    ) -> Result<Self, String> {
         let mut made = Self::of(assignment);
         let TargetKind::Prompt(prompt) = &mut made.target.kind else { return Err(OWN.into()) };
-        restore(&mut made.case, prompt, previous, factor)?;
+        restore(&mut made.case, prompt, (previous, base), factor)?;
         Ok(made)
     }
 
@@ -74,7 +79,12 @@ impl Variation {
     }
 }
 
-fn restore(case: &mut Case, prompt: &mut PromptTarget, previous: &Previous, factor: Factor) -> Result<(), String> {
+fn restore(
+    case: &mut Case,
+    prompt: &mut PromptTarget,
+    (previous, base): (&Previous, Option<&Request>),
+    factor: Factor,
+) -> Result<(), String> {
     match factor {
         Factor::Documents => case.documents = Some(previous.documents.clone()?),
         Factor::Model => prompt.model = previous.model.clone()?,
@@ -84,7 +94,7 @@ fn restore(case: &mut Case, prompt: &mut PromptTarget, previous: &Previous, fact
             prompt.tools = None;
         }
         Factor::Policy => return Err("no guardrail stands in a conversation that relapse holds".into()),
-        Factor::Faults => return Err("no fault is injected into a conversation that relapse holds".into()),
+        Factor::Faults => case.tool_results = tool_results(&case.tool_results, &base.map(compile::answered).unwrap_or_default())?,
         Factor::Prompt => return Err("a prompt is restored hunk by hunk".into()),
     }
     Ok(())

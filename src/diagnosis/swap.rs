@@ -20,7 +20,7 @@ pub enum Factor {
     Params,
     /// The previous tools that the model is told of.
     Tools,
-    /// No faults: every attempt is answered.
+    /// No faults: every attempt is answered, and tools answer as in health.
     Faults,
 }
 
