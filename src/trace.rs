@@ -8,7 +8,7 @@ use crate::field::{self, On, State, States, When};
 use crate::mapping::{self, Findings, Kind, Mapping};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// One span, classified, with what it carries.
 #[derive(Debug, Clone)]
@@ -319,15 +319,16 @@ impl Trace {
         States::new(field::ALL.iter().zip(&told).map(state).collect())
     }
 
-    /// The span that tells each field first (or last, where that counts), in the order of all fields.
+    /// The span that tells each field, in the order of all fields: the root, else the first (or the last, where that counts).
     fn told(&self) -> Vec<Option<usize>> {
+        static LAST: LazyLock<Vec<bool>> =
+            LazyLock::new(|| field::ALL.iter().map(|definition| LAST_WINS.contains(&definition.name)).collect());
         let mut told = vec![None; field::ALL.len()];
-        for (backwards, index) in
-            [false, true].into_iter().flat_map(|backwards| self.root_first(backwards).map(move |index| (backwards, index)))
-        {
-            for (name, _) in self.nodes[index].findings.iter().filter(|(name, _)| LAST_WINS.contains(name) == backwards) {
-                if let Some(place) = field::place(name) {
-                    told[place] = told[place].or(Some(index));
+        for (index, node) in self.nodes.iter().enumerate() {
+            for place in node.findings.iter().filter_map(|(name, _)| field::place(name)) {
+                let known = &mut told[place];
+                if known.is_none() || Some(index) == self.root || (LAST[place] && *known != self.root) {
+                    *known = Some(index);
                 }
             }
         }
@@ -335,14 +336,8 @@ impl Trace {
     }
 
     fn state_anywhere(&self, field: &str, mapping: &Mapping) -> State {
-        let told = self.root_first(LAST_WINS.contains(&field)).find(|index| self.nodes[*index].findings.contains_key(field));
+        let told = field::place(field).and_then(|place| self.told()[place]);
         self.state_told(field, told, mapping)
-    }
-
-    /// The root, then every span by start, or backwards.
-    fn root_first(&self, backwards: bool) -> impl Iterator<Item = usize> + use<> {
-        let count = self.nodes.len();
-        self.root.into_iter().chain((0..count).map(move |index| if backwards { count - 1 - index } else { index }))
     }
 
     /// The state of a field that this span tells first, or none does.
