@@ -26,16 +26,16 @@ fn write_json(value: &Value, text: &mut String) {
             text.push(']');
         }
         Value::Object(map) => {
-            let mut keys: Vec<&String> = map.keys().collect();
-            keys.sort();
+            let mut members: Vec<(&String, &Value)> = map.iter().collect();
+            members.sort_unstable_by_key(|(key, _)| *key);
             text.push('{');
-            for (index, key) in keys.into_iter().enumerate() {
+            for (index, (key, value)) in members.into_iter().enumerate() {
                 if index > 0 {
                     text.push(',');
                 }
                 write_text(key, text);
                 text.push(':');
-                write_json(&map[key], text);
+                write_json(value, text);
             }
             text.push('}');
         }
