@@ -55,7 +55,7 @@ pub fn confirm(stage: Stage<'_>, assignment: Assignment<'_>, good: Good<'_>, fai
     let input = assignment.case.input.as_str();
     let base = healthy.iter().find(|request| request.input.as_deref() == input).or(healthy.first());
     let previous = match &assignment.target.kind {
-        TargetKind::Prompt(prompt) => Some(Previous::of(stage, assignment, prompt, good, base)?),
+        TargetKind::Prompt(prompt) => Some(Previous::of(stage, assignment, prompt, good, (base, failing))?),
         TargetKind::Application(_) | TargetKind::Service(_) => None,
         TargetKind::Traces(_) => {
             let fault = Fault::new("exported traces cannot be replayed with a factor restored").at(assignment.target.place.clone());

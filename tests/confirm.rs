@@ -256,3 +256,18 @@ fn flags_of_swaps_belong_to_confirm() {
     }
     repository.relapse("diagnose uncited --report json=out.json").expects(2);
 }
+
+#[test]
+fn a_snapshot_is_pinned_only_where_another_one_answers() {
+    for (now, why) in [("m-1", "nothing to restore, it is what it was"), ("m-2", "needs-recording")] {
+        let repository = Repository::of("two-hunks");
+        for (wire, served) in [("healthy", "m-1"), ("incident", now)] {
+            let file = format!("postmortems/uncited/{wire}.http.jsonl");
+            repository.edit(&file, r#""{\"choices\""#, &format!(r#""{{\"model\": \"{served}\", \"choices\""#));
+        }
+        repository.relapse("compile").expects(0);
+        let output = repository.relapse("diagnose uncited --confirm --target bot --format json").expects(0);
+        let model = swaps(&output.stdout).into_iter().find(|swap| swap["factor"] == "model").expect("it is told");
+        assert!(model["effect"] == "untried" && model["why"].as_str().is_some_and(|told| told.starts_with(why)), "{now}: {model}");
+    }
+}

@@ -13,6 +13,7 @@ use crate::recording::{self, Borrowed};
 use crate::replay::{self, Assignment, Opened, Stage};
 use crate::request::Request;
 use crate::revision;
+use crate::verdict::CaseReport;
 use crate::yaml::Spanned;
 use camino::Utf8Path;
 use serde_json::{Map, Value};
@@ -61,12 +62,12 @@ impl Previous {
         assignment: Assignment<'_>,
         prompt: &PromptTarget,
         good: Good<'_>,
-        base: Option<&Request>,
+        (base, failing): (Option<&Request>, &CaseReport),
     ) -> Result<Self, Faults> {
         let opened = replay::open(stage, assignment)?;
         let documents = documents(assignment.case, &opened, base);
         match good {
-            Good::Evidence => Ok(Self::of_evidence(assignment.case, prompt, (&opened, documents), base)),
+            Good::Evidence => Ok(Self::of_evidence(assignment.case, prompt, (&opened, documents), (base, has_drifted(failing)))),
             Good::Target(target) => {
                 let TargetKind::Prompt(was) = &target.kind else { return Err(not_a_prompt(&target.name)) };
                 let read = |file: &Reference| file.read_text(stage.root, limit::YAML_BYTES);
@@ -88,7 +89,7 @@ impl Previous {
         case: &Case,
         prompt: &PromptTarget,
         (opened, documents): (&Opened, Change<Vec<Passage>>),
-        base: Option<&Request>,
+        (base, has_drifted): (Option<&Request>, bool),
     ) -> Self {
         let present = Opening::sent(&opened.asked);
         let Some(before) = base.and_then(Opening::of) else {
@@ -104,7 +105,7 @@ impl Previous {
         let is_other_api = before.api.is_some() && before.api != present.api;
         let same_api =
             |what: &str| if is_other_api { Err(format!("the healthy evidence is of another API, whose {what} differ")) } else { Ok(()) };
-        let model = same_api("models").and_then(|()| model_of_evidence(prompt, &before));
+        let model = same_api("models").and_then(|()| model_of_evidence(prompt, &before, has_drifted));
         let params = same_api("parameters").and_then(|()| {
             let params = before.params.clone().ok_or("the healthy evidence has no wire, which would tell them")?;
             changed(params, |params| Some(params) == present.params.as_ref())
@@ -197,11 +198,19 @@ fn layout(prompt: &Prompt, read: &impl Fn(&Reference) -> Result<String, Fault>) 
     }
 }
 
-/// The model asked for where that is another one, else the snapshot that answered.
-fn model_of_evidence(prompt: &PromptTarget, before: &Opening) -> Change<Model> {
+/// Whether another model answers than in health.
+fn has_drifted(failing: &CaseReport) -> bool {
+    failing.diagnosis.iter().flat_map(|diagnosis| &diagnosis.changed).any(|shift| shift.name == "model.responded")
+}
+
+/// The model asked for where that is another one, else, where another one answers now, the snapshot that answered.
+fn model_of_evidence(prompt: &PromptTarget, before: &Opening, has_drifted: bool) -> Change<Model> {
     let now = &prompt.model.name.value;
     let requested = before.model.as_ref().filter(|model| *model != now);
-    let named = requested.or(before.served.as_ref()).or(before.model.as_ref()).ok_or("the healthy evidence does not tell it")?;
+    let named = requested
+        .or(before.served.as_ref().filter(|_| has_drifted))
+        .or(before.model.as_ref())
+        .ok_or("the healthy evidence does not tell it")?;
     let name = Spanned { value: named.clone(), place: prompt.model.name.place.clone() };
     changed(Model { provider: prompt.model.provider.clone(), name }, |model| model.name.value == *now)
 }
