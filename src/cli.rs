@@ -12,6 +12,7 @@ mod publish;
 mod record;
 mod review;
 mod run;
+mod schema;
 mod selection;
 mod trace;
 
@@ -70,6 +71,7 @@ enum Command {
     Merge(merge::Args),
     Clean(clean::Args),
     Diagnose(diagnose::Args),
+    Schema(schema::Args),
     Doctor(DoctorArgs),
     Completions(CompletionsArgs),
 }
@@ -121,6 +123,7 @@ fn dispatch(args: &Args, terminal: Terminal) -> Result<Outcome, Faults> {
         Command::Record(record) => record::record(known_root(args)?.as_ref(), record, terminal),
         Command::Diagnose(diagnose) => diagnose::diagnose(known_root(args)?.as_ref(), diagnose, terminal),
         Command::Trace(trace) => trace::trace(known_root(args)?.as_ref(), trace, terminal),
+        Command::Schema(schema) => Ok(schema::schema(schema, terminal)),
         Command::Doctor(_) => {
             for (name, number, unit) in crate::limit::ALL {
                 terminal.line(&format!("{name:<40} {number:>12} {unit}"));

@@ -120,4 +120,6 @@ pub mod draft;
 
 pub mod starter;
 
+pub mod schema;
+
 pub mod cli;
