@@ -64,6 +64,8 @@ pub const JUNIT_MESSAGE_BYTES: usize = 1 << 10;
 pub const JUNIT_FILE_BYTES: usize = 25 << 20;
 /// Bytes of a Markdown report; a job's summary of over a mebibyte is dropped whole.
 pub const MARKDOWN_REPORT_BYTES: usize = 900 << 10;
+/// Bytes of a comment on a pull request; GitHub refuses one of more than 65,536 characters.
+pub const COMMENT_BYTES: usize = 60_000;
 /// Bytes of a JSON report that is merged with others.
 pub const REPORT_BYTES: u64 = 512 << 20;
 /// Cases of an HTML report that have a section of their own; the others have a row.
@@ -164,6 +166,7 @@ pub const ALL: &[(&str, u64, &str)] = &[
     ("JUnit message", JUNIT_MESSAGE_BYTES as u64, "bytes"),
     ("JUnit file", JUNIT_FILE_BYTES as u64, "bytes"),
     ("Markdown report", MARKDOWN_REPORT_BYTES as u64, "bytes"),
+    ("comment on a pull request", COMMENT_BYTES as u64, "bytes"),
     ("JSON report to merge", REPORT_BYTES, "bytes"),
     ("sections of an HTML report", HTML_SECTIONS as u64, "cases"),
     ("bars of a waterfall", HTML_BARS as u64, "bars"),

@@ -31,15 +31,17 @@ pub enum Kind {
     Json,
     /// Test cases for CI systems: [`junit`].
     Junit,
-    /// A page for a job's summary or a comment: [`markdown`].
+    /// A page for a job's summary: [`markdown`].
     Markdown,
     /// A page for a browser: [`html`].
     Html,
+    /// The body of one comment on a pull request, written again by each run: [`markdown::comment`].
+    Comment,
 }
 
 impl Kind {
-    const ALL: [(&'static str, Self); 4] =
-        [("json", Self::Json), ("junit", Self::Junit), ("markdown", Self::Markdown), ("html", Self::Html)];
+    const ALL: [(&'static str, Self); 5] =
+        [("json", Self::Json), ("junit", Self::Junit), ("markdown", Self::Markdown), ("html", Self::Html), ("comment", Self::Comment)];
 
     /// Every kind.
     pub fn all() -> impl Iterator<Item = Self> {
@@ -53,6 +55,7 @@ impl Kind {
             Self::Junit => "junit.xml",
             Self::Markdown => "summary.md",
             Self::Html => "report.html",
+            Self::Comment => "comment.md",
         };
         Request { kind: self, file: directory.join(name) }
     }
@@ -122,6 +125,7 @@ pub fn render(summary: &Summary, kind: Kind) -> Result<Vec<u8>, Fault> {
         Kind::Junit => junit::write(summary, &mut bytes),
         Kind::Markdown => markdown::write(summary, &mut bytes),
         Kind::Html => html::write(summary, &mut bytes),
+        Kind::Comment => markdown::comment(summary, &mut bytes),
     };
     written.map(|()| bytes).map_err(|error| Fault::unreported(format!("the report could not be made: {error}")))
 }

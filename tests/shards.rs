@@ -35,7 +35,7 @@ fn merged_shards_are_the_whole_run_byte_for_byte() {
         shard(&repository, &format!("{part}/3"), &path(&format!("shards/{part}")));
     }
     repository.relapse("merge").argument(path("shards")).argument("--report-dir").argument(path("merged")).expects(0);
-    for name in ["report.json", "junit.xml", "summary.md", "report.html"] {
+    for name in ["report.json", "junit.xml", "summary.md", "comment.md", "report.html"] {
         let read = |folder: &str| std::fs::read_to_string(path(folder).join(name)).expect("written");
         assert_eq!(read("merged"), read("whole"), "{name}");
     }

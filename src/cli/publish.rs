@@ -14,7 +14,7 @@ use std::path::PathBuf;
 /// Where a run's reports go.
 #[derive(Debug, clap::Args)]
 pub(super) struct Reports {
-    /// Write a report, as in junit=out.xml; kinds: json, junit, markdown, html
+    /// Write a report, as in junit=out.xml; kinds: json, junit, markdown, html, comment
     #[arg(long, value_name = "KIND=FILE")]
     report: Vec<String>,
     /// Where reports, pending snapshots and new recordings go, as CI keeps them for `relapse review --from`

@@ -15,6 +15,28 @@ use std::io::{self, Write};
 /// # Errors
 /// A writer that fails.
 pub fn write(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
+    out.write_all(page(summary, limit::MARKDOWN_REPORT_BYTES).as_bytes())
+}
+
+/// What the first line of a comment on a pull request says, unseen, so that the next run finds it and writes there.
+pub const COMMENT_MARKER: &str = "<!-- relapse -->";
+
+/// Writes the same as the body of a comment: behind [`COMMENT_MARKER`] and within [`limit::COMMENT_BYTES`].
+///
+/// # Errors
+/// A writer that fails.
+pub fn comment(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
+    let page = page(summary, limit::COMMENT_BYTES - COMMENT_MARKER.len() - 1);
+    out.write_all(format!("{COMMENT_MARKER}\n{page}").as_bytes())
+}
+
+const _: () = assert!(limit::SHOWN_NOTES * limit::SHOWN_BYTES * "&#126;".len() < limit::COMMENT_BYTES, "notes alone would fill a comment");
+
+/// Bytes that are kept free for the line that counts what did not fit.
+const COUNT_BYTES: usize = 100;
+
+/// The report in no more bytes than given; what stands above the cases always leaves room.
+fn page(summary: &Summary, bytes: usize) -> String {
     let mut text = head(summary);
     let mut cases: Vec<(Standing, &CaseReport)> = summary.cases.iter().map(|case| (case.standing(summary.prove), case)).collect();
     cases.sort_by_key(|(standing, _)| *standing);
@@ -22,7 +44,7 @@ pub fn write(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
     let mut left = told.len();
     for (standing, case) in &told {
         let section = section(*standing, case);
-        if text.len() + section.len() > limit::MARKDOWN_REPORT_BYTES {
+        if text.len() + section.len() + COUNT_BYTES > bytes {
             text.push_str(&format!("\n… and {left} more cases, which the other reports show.\n"));
             break;
         }
@@ -30,8 +52,11 @@ pub fn write(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
         left -= 1;
     }
     let passing = cases.iter().filter(|(standing, _)| *standing == Standing::Passing);
-    text.push_str(&remarks(&passing.flat_map(|(_, case)| case.remarks()).collect::<Vec<_>>()));
-    out.write_all(text.as_bytes())
+    let remarks = remarks(&passing.flat_map(|(_, case)| case.remarks()).collect::<Vec<_>>());
+    if text.len() + remarks.len() <= bytes {
+        text.push_str(&remarks);
+    }
+    text
 }
 
 fn head(summary: &Summary) -> String {
@@ -182,6 +207,21 @@ mod tests {
         let shown = text.matches("\n### ").count();
         assert!(text.ends_with(&format!("… and {} more cases, which the other reports show.\n", 300 - shown)));
         assert_eq!(summary.worsened(Outcome::Regressed).cases.len(), 300);
+    }
+
+    #[test]
+    fn a_comment_begins_with_its_marker_and_fits_whatever_there_is_to_say() {
+        let mut summary = sample::summary();
+        let case = summary.cases.iter().find(|case| case.standing(false) == Standing::Failing).expect("a failing case").clone();
+        for (cases, notes) in [(1, 1), (300, 1), (300, 3000)] {
+            summary.cases = vec![case.clone(); cases];
+            summary.notes = vec!["<!-- relapse --> @everyone ".repeat(20); notes];
+            let mut bytes = Vec::new();
+            comment(&summary, &mut bytes).expect("written to memory");
+            let text = String::from_utf8(bytes).expect("UTF-8");
+            assert!(text.starts_with("<!-- relapse -->\n## relapse: regressed\n") && text.len() <= limit::COMMENT_BYTES, "{}", text.len());
+            assert!(text.contains("\n### ") && text.matches(COMMENT_MARKER).count() == 1 && !text.contains('@'));
+        }
     }
 
     proptest! {
