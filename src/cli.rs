@@ -113,7 +113,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn dispatch(args: &Args, terminal: Terminal) -> Result<Outcome, Faults> {
     match &args.command {
-        Command::Init(_) => init::init(&init_root(args)?, args.root.is_some(), terminal),
+        Command::Init(init) => init::init(&init_root(args)?, args.root.is_some(), init, terminal),
         Command::New(new) => new::new(&root(args)?, new, terminal),
         Command::Compile(compile) => compile::compile(&root(args)?, compile, terminal),
         Command::Run(run) => run::run(&root(args)?, run, terminal),

@@ -1,8 +1,12 @@
 //! A starting set: the files with which a repository begins.
 
 use crate::disk::{PROJECT_FILE, Root};
-use crate::fault::Faults;
+use crate::evidence::Evidence;
+use crate::fault::{Fault, Faults};
+use crate::field::{self, State};
+use crate::mapping::Mapping;
 use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::Value;
 
 /// One file of the set.
 #[derive(Debug, Clone, Copy)]
@@ -41,28 +45,70 @@ pub enum Fate {
     Elsewhere(Utf8PathBuf),
 }
 
-/// Writes each file of the set where nothing is yet, and says what became of it.
+/// A field that telemetry must carry and that a healthy recording lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lacking {
+    /// The field.
+    pub field: &'static str,
+    /// What to add, in the words of the instrumentation.
+    pub add: String,
+}
+
+/// What every request of a healthy recording lacks of what each must carry.
+///
+/// # Errors
+/// A recording in which no request is found.
+pub fn lacking(recordings: &[String]) -> Result<Vec<Lacking>, Faults> {
+    let mut evidence = Evidence::default();
+    for text in recordings {
+        evidence.take_traces(text.as_bytes(), "--healthy")?;
+    }
+    let requests = evidence.requests(Mapping::built_in());
+    let Some(first) = requests.first() else { return Err(Fault::new("the healthy recording holds no request").into()) };
+    let lacks = |state: Option<&State>| matches!(state, Some(State::Absent { .. } | State::Indeterminate { .. }));
+    let by_all = field::minimum().filter(|definition| requests.iter().all(|request| lacks(request.fields.get(definition.name))));
+    let lacking = by_all.filter_map(|definition| match first.fields.get(definition.name)? {
+        State::Absent { add, .. } | State::Indeterminate { add, .. } => Some(Lacking { field: definition.name, add: add.to_string() }),
+        _ => None,
+    });
+    Ok(lacking.collect())
+}
+
+/// What the project shows as an example of a waiver.
+const EXAMPLE: &str = "  # waive:\n  #   - {field: retries.count, why: \"the SDK hides them\", until: 2027-01-01}\n";
+
+/// The project's text, with what is lacking waived, so that the first day is not red.
+fn project(text: &str, lacking: &[Lacking]) -> String {
+    if lacking.is_empty() {
+        return text.to_string();
+    }
+    let why = |add: &str| Value::from(format!("not told when relapse came; to tell it, add {add}"));
+    let lines = lacking.iter().map(|lacking| format!("    - {{field: {}, why: {}}}\n", lacking.field, why(&lacking.add)));
+    text.replace(EXAMPLE, &format!("  waive:\n{}", lines.collect::<String>()))
+}
+
+/// Writes each file of the set where nothing is yet, and says what became of it; what is lacking is waived in the project.
 ///
 /// # Errors
 /// Files that cannot be written.
-pub fn write(root: &Root) -> Result<Vec<(&'static str, Fate)>, Faults> {
+pub fn write(root: &Root, lacking: &[Lacking]) -> Result<Vec<(&'static str, Fate)>, Faults> {
     let elsewhere = git_root(root.path()).filter(|git| *git != root.path());
     let (mut faults, mut fates) = (Faults::new(), Vec::new());
     for file in PROJECT {
-        fates.extend(faults.take(place(root, file)));
+        fates.extend(faults.take(place(root, file.path, &project(file.text, lacking))));
     }
     for file in GITHUB {
         match elsewhere {
             Some(git) => fates.push((file.path, Fate::Elsewhere(git.to_owned()))),
-            None => fates.extend(faults.take(place(root, file))),
+            None => fates.extend(faults.take(place(root, file.path, file.text))),
         }
     }
     faults.into_result(fates)
 }
 
-fn place(root: &Root, file: File) -> Result<(&'static str, Fate), Faults> {
-    let is_written = root.write_new(Utf8Path::new(file.path), file.text.as_bytes())?;
-    Ok((file.path, if is_written { Fate::Written } else { Fate::LeftAlone }))
+fn place(root: &Root, path: &'static str, text: &str) -> Result<(&'static str, Fate), Faults> {
+    let is_written = root.write_new(Utf8Path::new(path), text.as_bytes())?;
+    Ok((path, if is_written { Fate::Written } else { Fate::LeftAlone }))
 }
 
 /// The nearest folder at or above with a `.git`, which is a file in a worktree.
@@ -78,6 +124,7 @@ mod tests {
     #[test]
     fn the_project_is_sound_with_its_examples_and_without() {
         let text = PROJECT[0].text;
+        assert!(text.contains(EXAMPLE));
         let project = Project::parse(Utf8Path::new(PROJECT_FILE), text).expect("a project");
         assert!(project.targets.is_empty());
         let shown =

@@ -43,6 +43,23 @@ fn an_empty_directory_becomes_a_repository_in_which_nothing_ran() {
 }
 
 #[test]
+fn what_healthy_telemetry_lacks_is_waived_so_that_the_first_day_is_not_red() {
+    let (repository, traces) = (Repository::empty(), Repository::of("traces"));
+    repository.write("good.otlp.jsonl", traces.read("postmortems/token-flood/healthy.otlp.jsonl"));
+    let first = repository.relapse("init --healthy good.otlp.jsonl").expects(0);
+    assert!(first.stdout.contains("waived      session.id: to tell it, add session.id on the root span\n"), "{first}");
+    let project = repository.read("relapse.yaml");
+    assert!(
+        project.contains("    - {field: session.id, why: \"not told when relapse came; to tell it, add session.id on the root span\"}\n")
+    );
+    repository.write("bad.otlp.jsonl", traces.read("postmortems/token-flood/incident.otlp.jsonl"));
+    let page = repository.relapse("new --incident bad.otlp.jsonl --healthy good.otlp.jsonl flood").expects(0);
+    assert!(!page.stdout.contains("missing when healthy too"), "{page}");
+    let again = repository.relapse("init --healthy good.otlp.jsonl").expects(2);
+    assert!(again.stderr.contains("relapse.yaml exists"), "{again}");
+}
+
+#[test]
 fn a_second_time_changes_nothing() {
     let repository = Repository::empty();
     repository.relapse("init").expects(0);
