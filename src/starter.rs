@@ -10,11 +10,11 @@ use serde_json::Value;
 
 /// One file of the set.
 #[derive(Debug, Clone, Copy)]
-pub struct File {
+struct File {
     /// Where it goes, from the root.
-    pub path: &'static str,
+    path: &'static str,
     /// What it says.
-    pub text: &'static str,
+    text: &'static str,
 }
 
 /// What relapse itself reads.
