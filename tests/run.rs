@@ -1092,3 +1092,61 @@ fn on_github_the_run_annotates_and_appends_a_summary() {
     let lost = repository.relapse("run --github").env("GITHUB_STEP_SUMMARY", "nowhere/at/all").expects(74);
     assert!(lost.stderr.contains("could not be written"), "{}", lost.stderr);
 }
+
+const FAILURES: usize = 300;
+
+/// Copies of one case, each with a postmortem of its own.
+fn failing() -> Repository {
+    let repository = Repository::of("passed");
+    let tree = repository.tree();
+    for copy in 1..FAILURES {
+        for (path, bytes) in tree.iter().filter(|(path, _)| path.contains("refund-window")) {
+            repository.write(&path.replace("refund-window", &format!("copy-{copy:03}")), bytes);
+        }
+    }
+    repository.relapse("compile").expects(0);
+    repository
+}
+
+/// The places at which a text occurs.
+fn count(text: &str, part: &str) -> usize {
+    text.matches(part).count()
+}
+
+#[test]
+fn every_report_counts_300_failures_and_keeps_its_limit() {
+    let repository = failing();
+    let path = |name: &str| repository.path(name).to_str().expect("UTF-8").to_string();
+    let run = repository
+        .relapse("run --target last-winter --report json=out.json --report junit=out.xml --report markdown=out.md --report html=out.html")
+        .env("GITHUB_ACTIONS", "true")
+        .env("GITHUB_STEP_SUMMARY", &path("summary.md"))
+        .env("GITHUB_OUTPUT", &path("output"))
+        .expects(1);
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    assert_eq!(count(&run.stdout, "\nregressed  "), FAILURES - 1, "the first line has no line before it");
+    assert!(lines.contains(&"0 passed, 300 regressed, 0 changed, 0 undecided · regressed"));
+
+    let commands: Vec<&&str> = lines.iter().filter(|line| line.starts_with("::")).collect();
+    assert_eq!(commands.len(), 10, "nine annotations of cases, and one that counts the rest");
+    assert_eq!(*commands[9], "::error title=relapse::and 291 more; the job summary has all of them");
+
+    let json: serde_json::Value = serde_json::from_str(&repository.read("out.json")).expect("JSON");
+    assert_eq!(json["counts"]["regressed"], FAILURES);
+    let ids: std::collections::BTreeSet<&str> =
+        json["cases"].as_array().expect("a list").iter().filter_map(|case| case["id"].as_str()).collect();
+    assert_eq!(ids.len(), FAILURES);
+
+    let junit = repository.read("out.xml");
+    assert!(junit.contains(r#"tests="300" skipped="0" failures="300" errors="0""#));
+    assert_eq!((count(&junit, "<testcase "), count(&junit, "<failure ")), (FAILURES, FAILURES));
+
+    for page in ["out.md", "summary.md"] {
+        let text = repository.read(page);
+        assert!(text.len() <= 900 * 1024, "{page}: {} bytes", text.len());
+        assert!(text.contains("| 0 | 300 | 0 | 0 | 0 |"), "{page}");
+        assert_eq!(count(&text, "\n### regressed: "), FAILURES, "{page}");
+    }
+    assert_eq!(count(&repository.read("out.html"), "<article"), FAILURES);
+    assert!(repository.read("output").contains("passed=0\nregressed=300\nchanged=0\nundecided=0\n"));
+}
