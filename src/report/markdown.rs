@@ -30,7 +30,13 @@ pub fn comment(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
     out.write_all(format!("{COMMENT_MARKER}\n{page}").as_bytes())
 }
 
-const _: () = assert!(limit::SHOWN_NOTES * limit::SHOWN_BYTES * "&#126;".len() < limit::COMMENT_BYTES, "notes alone would fill a comment");
+/// What is not shown, and parts a mark from the name behind it.
+const PARTING: &str = "<!-- -->";
+
+/// The most that two characters become: a mark that is parted from a letter.
+const PAIR_BYTES: usize = "&#64;a".len() + PARTING.len();
+
+const _: () = assert!(limit::SHOWN_NOTES * limit::SHOWN_BYTES * PAIR_BYTES / 2 < limit::COMMENT_BYTES, "notes alone would fill a comment");
 
 /// Bytes that are kept free for the line that counts what did not fit.
 const COUNT_BYTES: usize = 100;
@@ -165,14 +171,20 @@ fn code(text: &str) -> String {
     format!("<code>{}</code>", plain(text))
 }
 
-/// Text in which no punctuation is markup: each mark is a character reference.
+/// Text in which no punctuation is markup: each mark is a character reference. GitHub looks for mentions and references to
+/// issues in what those decode to, so a comment that nobody sees parts the mark from the name.
 fn plain(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
-    for character in inert::one_line(text).chars() {
+    let line = inert::one_line(text);
+    let mut characters = line.chars().peekable();
+    while let Some(character) = characters.next() {
         if character.is_ascii_punctuation() && !matches!(character, ',' | ';') {
             shown.push_str(&format!("&#{};", u32::from(character)));
         } else {
             shown.push(character);
+        }
+        if matches!(character, '@' | '#') && characters.peek().is_some_and(char::is_ascii_alphanumeric) {
+            shown.push_str(PARTING);
         }
     }
     shown
@@ -224,6 +236,11 @@ mod tests {
         }
     }
 
+    #[test]
+    fn no_text_mentions_a_person_or_an_issue() {
+        assert_eq!(plain("@octocat o/r#1"), "&#64;<!-- -->octocat o&#47;r&#35;<!-- -->1");
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
@@ -236,7 +253,7 @@ mod tests {
                     Some(fence) if ticks >= fence && line.trim_end().len() == ticks => open = None,
                     None if ticks >= 3 => open = Some(ticks),
                     None => {
-                        let ours = ["<code>", "</code>", "<details>", "</details>", "<summary>", "</summary>"];
+                        let ours = [PARTING, "<code>", "</code>", "<details>", "</details>", "<summary>", "</summary>"];
                         let bare = ours.iter().fold(line.to_string(), |line, tag| line.replace(tag, ""));
                         prop_assert!(!bare.contains(['<', '>', '@', '`']), "{line}");
                     }
