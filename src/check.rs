@@ -12,8 +12,6 @@ pub use observation::Observation;
 use crate::expression::{Expression, Vocabulary};
 use crate::fault::{Fault, Faults, Place};
 use crate::grade::Question;
-use crate::inert;
-use crate::limit;
 use crate::signal::Datum;
 use crate::verdict::Doubt;
 use crate::yaml::{Node, Yaml};
@@ -62,7 +60,7 @@ pub struct Finding {
     pub held: Option<bool>,
     /// What was expected, on one line.
     pub expected: String,
-    /// What was seen.
+    /// What was seen, whole.
     pub actual: String,
     /// Every value that an expression used.
     pub values: BTreeMap<String, Datum>,
@@ -251,9 +249,9 @@ pub fn show(datum: &Datum) -> String {
     }
 }
 
-/// The answer, quoted and clipped.
+/// The answer, quoted; whoever shows it clips it, so that what is said of its length is said of the answer.
 fn quoted(text: &str) -> String {
-    format!("\"{}\"", inert::clip(text.trim(), limit::SHOWN_BYTES))
+    format!("\"{}\"", text.trim())
 }
 
 /// What a check says when the answer was not captured: unknown, not true.

@@ -1068,6 +1068,20 @@ fn hostile_text_in_an_answer_is_inert() {
 }
 
 #[test]
+fn a_clipped_answer_is_told_with_the_length_that_it_has() {
+    let repository = Repository::of("passed");
+    let answer = format!("90 days {}", "and more ".repeat(100));
+    repository.edit("postmortems/refund-window/incident.http.jsonl", "You have 90 days.", answer.trim());
+    repository.relapse("compile").expects(0);
+    let output = repository.relapse("run --target last-winter --report json=out.json").expects(1);
+    let report = json(&repository, "out.json");
+    let actual = report["cases"][0]["tests"][0]["actual"].as_str().expect("a text");
+    assert_eq!(actual, format!("says \"90 days\": \"{}\"", answer.trim()));
+    let unwrapped: String = output.stdout.split_whitespace().collect();
+    assert!(unwrapped.contains(&format!("…{}bytes,sha256:", actual.len())), "{output}");
+}
+
+#[test]
 fn a_secret_in_an_answer_is_in_no_report() {
     let key = format!("sk-ant-{}", "api03AbCdEfGhIjKlMnOp0123456789");
     let repository = Repository::compiled("passed");

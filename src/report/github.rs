@@ -41,7 +41,8 @@ fn level(command: &str, cases: &[&CaseReport], out: &mut impl Write) -> io::Resu
 fn about(case: &CaseReport) -> String {
     let mut text = format!("{} ({}): {}", case.verdict.word(), case.verdict.reason().unwrap_or("not-regressed"), case.title);
     for test in case.tests.iter().filter(|test| test.applicable && test.held != Some(true)) {
-        let actual = if test.actual.is_empty() { String::new() } else { format!("; actual {}", test.actual) };
+        let actual =
+            if test.actual.is_empty() { String::new() } else { format!("; actual {}", inert::clip(&test.actual, limit::SHOWN_BYTES)) };
         text.push_str(&format!("\n{}: expected {}{actual}", test.name, test.expected));
     }
     for field in case.fields.iter().filter(|field| field.held == Some(false) && field.waived.is_none()) {

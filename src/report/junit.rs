@@ -147,7 +147,7 @@ fn test_body(body: &mut String, case: &CaseReport, test: &TestReport) {
     };
     body.push_str(&format!("\n{} ({word})\n  {}:{}\n", test.name, case.postmortem.file, test.line));
     push(body, "  expected: ", Some(&test.expected));
-    push(body, "  actual: ", Some(&test.actual));
+    push(body, "  actual: ", Some(&inert::clip(&test.actual, limit::SHOWN_VERBOSE_BYTES)));
     for (name, datum) in &test.values {
         body.push_str(&format!("  {name} = {}\n", datum.to_json()));
     }

@@ -18,7 +18,7 @@ pub struct TestReport {
     pub applicable: bool,
     /// What was expected, as the postmortem says it.
     pub expected: String,
-    /// What was seen.
+    /// What was seen, whole: each report clips it.
     pub actual: String,
     /// Every value that an expression used, by name.
     pub values: BTreeMap<String, Datum>,
