@@ -4,6 +4,7 @@ use super::page::{Label, Page, Tone};
 use super::terminal::Options;
 use crate::inert;
 use crate::limit;
+use crate::signal;
 use crate::snapshot::Snapshot;
 use crate::snapshot::difference::{self, Fate};
 use std::collections::BTreeSet;
@@ -59,19 +60,82 @@ fn section(page: &mut Page, headline: &str, (accepted, candidate): (&str, &str))
     }
 }
 
-/// The signals that differ, side by side.
+/// The signals that differ, side by side; times differ from recording to recording, so that one quiet line tells them.
 fn signals(page: &mut Page, item: &Item) {
     let Some(accepted) = &item.accepted else { return };
     let (old, new) = (&accepted.signals, &item.candidate.signals);
     let names: BTreeSet<&str> = old.known().chain(new.known()).map(|(name, _)| name).collect();
-    let differing: Vec<&str> = names.into_iter().filter(|name| old.read(name) != new.read(name)).collect();
-    if differing.is_empty() {
-        return;
+    let differing = names.into_iter().filter(|name| old.read(name) != new.read(name));
+    let value = |name: &str| inert::one_line(&format!("{} -> {}", old.read(name).to_json(), new.read(name).to_json()));
+    let (times, changes): (Vec<&str>, Vec<&str>) = differing.partition(|name| is_time(name));
+    if !changes.is_empty() {
+        page.gap();
+        page.paragraph(0, "signals", Tone::Strong);
     }
-    page.gap();
-    page.paragraph(0, "signals", Tone::Strong);
-    for name in differing {
-        let value = format!("{} -> {}", old.read(name).to_json(), new.read(name).to_json());
-        page.entry(Label { indent: 2, word: name, column: 26, tone: Tone::Quiet }, &inert::one_line(&value), Tone::Plain);
+    for name in changes {
+        page.entry(Label { indent: 2, word: name, column: 26, tone: Tone::Quiet }, &value(name), Tone::Plain);
+    }
+    if !times.is_empty() {
+        let told: Vec<String> = times.into_iter().map(|name| format!("{name} {}", value(name))).collect();
+        page.gap();
+        page.paragraph(0, &format!("times, which differ from recording to recording: {}", told.join(", ")), Tone::Quiet);
+    }
+}
+
+/// Whether a signal is a duration: never a change by itself.
+fn is_time(name: &str) -> bool {
+    signal::definition(name).is_some_and(|definition| definition.unit == "s")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signal::Signals;
+
+    fn snapshot(signals: &[(&'static str, f64)]) -> Snapshot {
+        let mut set = Signals::new();
+        signals.iter().for_each(|(name, value)| set.set_number(*name, Some(*value)));
+        Snapshot { text: "the same\n".to_string(), signals: set, prompt: None }
+    }
+
+    fn shown(accepted: &[(&'static str, f64)], candidate: &[(&'static str, f64)]) -> String {
+        let item = Item {
+            name: "a@bot".to_string(),
+            title: "A title".to_string(),
+            accepted: Some(snapshot(accepted)),
+            candidate: snapshot(candidate),
+        };
+        let mut bytes = Vec::new();
+        write(&item, (1, 1), Options::default(), &mut bytes).expect("written to memory");
+        String::from_utf8(bytes).expect("UTF-8")
+    }
+
+    #[test]
+    fn times_that_differ_are_one_quiet_line_and_no_change() {
+        let text = shown(
+            &[("latency.model", 0.4), ("latency.total", 0.5), ("tokens.input", 9.0)],
+            &[("latency.model", 0.6), ("latency.total", 0.5), ("tokens.input", 12.0)],
+        );
+        insta::assert_snapshot!(text, @"
+        a@bot (1 of 1)
+        A title
+
+        signals
+          tokens.input              9 -> 12
+
+        times, which differ from recording to recording: latency.model 0.4 -> 0.6
+        ");
+    }
+
+    #[test]
+    fn where_only_times_differ_no_signal_changed() {
+        let text = shown(&[("latency.gap", 0.01)], &[("latency.gap", 0.02), ("retries.wasted", 0.0)]);
+        insta::assert_snapshot!(text, @"
+        a@bot (1 of 1)
+        A title
+
+        times, which differ from recording to recording: latency.gap 0.01 -> 0.02,
+        retries.wasted null -> 0
+        ");
     }
 }
