@@ -53,7 +53,7 @@ enum Tried {
 pub fn confirm(stage: Stage<'_>, assignment: Assignment<'_>, good: Good<'_>, failing: &CaseReport) -> Result<Confirmation, Faults> {
     let healthy = compile::healthy(stage.root, stage.standard.mapping, &assignment.case.id)?;
     let input = assignment.case.input.as_str();
-    let base = healthy.iter().find(|request| request.input.as_deref() == input).or(healthy.first());
+    let base = healthy.iter().find(|request| request.input().as_deref() == input).or(healthy.first());
     let previous = match &assignment.target.kind {
         TargetKind::Prompt(prompt) => Some(Previous::of(stage, assignment, prompt, good, (base, failing))?),
         TargetKind::Application(_) | TargetKind::Service(_) => None,

@@ -63,7 +63,7 @@ impl<'a> Side<'a> {
 
     /// The templates of the prompts; `known` are the passages that may be in them.
     fn templates(&self, known: &[crate::trace::Document]) -> Option<Vec<String>> {
-        Some(prompt::templates(self.calls.as_ref()?, known, self.request.input.as_deref()))
+        Some(prompt::templates(self.calls.as_ref()?, known, self.request.input().as_deref()))
     }
 
     fn number(&self, signal: &str) -> Option<f64> {
@@ -109,7 +109,7 @@ impl<'a> Contrast<'a> {
     /// None without a baseline.
     pub fn new(base: &'a [Request], now: &'a Request) -> Option<Self> {
         let turns = |request: &Request| asked::calls(request).and_then(|calls| calls.first().map(|call| call.turns.len()));
-        let is_alike = |request: &&Request| (request.input != now.input, base.len() > 1 && turns(request) != turns(now));
+        let is_alike = |request: &&Request| (request.input() != now.input(), base.len() > 1 && turns(request) != turns(now));
         let chosen = base.iter().min_by_key(is_alike)?;
         let mut base_signals = Signals::median(&base.iter().map(|request| request.signals.clone()).collect::<Vec<_>>());
         let mut now_signals = now.signals.clone();
@@ -136,7 +136,7 @@ impl Contrast<'_> {
 }
 
 fn measure(base: &Side<'_>, now: &Side<'_>, ledger: &mut Ledger) -> Vec<Hunk> {
-    let same_question = base.request.input.as_ref().zip(now.request.input.as_ref()).map(|(base, now)| base.trim() == now.trim());
+    let same_question = base.request.input().zip(now.request.input()).map(|(base, now)| base.trim() == now.trim());
     ledger.flag("question", same_question.map(|same| !same));
     let hunks = measure_prompt(base, now, ledger);
     model::measure(base, now, ledger);

@@ -274,8 +274,8 @@ fn page(title: &str, class: &Classed, sources: &Sources, (incident, tests, missi
         }
     }
     page.push_str("---\n## What happened\n\n");
-    if let Some(input) = &incident.input {
-        let _ = write!(page, "The user asked:\n\n{}\n\n", fenced(input));
+    if let Some(input) = incident.input() {
+        let _ = write!(page, "The user asked:\n\n{}\n\n", fenced(&input));
     }
     if let Some(answer) = &incident.answer {
         let _ = write!(page, "and got:\n\n{}\n", fenced(answer));

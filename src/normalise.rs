@@ -54,7 +54,7 @@ fn build(spans: &[&Span], logs: &[&LogRecord], mapping: &Mapping) -> Trace {
     record::join(&mut trace, spans, logs);
     opinion::on_spans(&mut trace, spans);
     enrich::fields(&mut trace);
-    enrich::conversation(&mut trace, spans);
+    trace.tools = enrich::tools(&trace, spans);
     trace.may_lack_calls = may_lack_calls(&trace, spans);
     trace.case = case(spans);
     trace

@@ -18,6 +18,7 @@ use crate::wire::Exchange;
 use crate::wire::call::Attempt;
 use crate::wire::summary::Summary;
 use serde_json::Value;
+use std::borrow::Cow;
 
 pub(crate) use outcome::finish_of;
 pub use share::share;
@@ -75,8 +76,6 @@ pub struct Request {
     pub hidden: Vec<Hidden>,
     /// What the telemetry tells wrongly.
     pub contradictions: Vec<Contradiction>,
-    /// What the user asked.
-    pub input: Option<String>,
     /// What the user got.
     pub answer: Option<String>,
     /// The tools that were asked for; none when nothing says.
@@ -122,6 +121,12 @@ impl Request {
         request
     }
 
+    /// What the user asked.
+    pub fn input(&self) -> Option<Cow<'_, str>> {
+        let of_trace = self.trace.as_ref().and_then(Trace::input).map(Cow::Borrowed);
+        of_trace.or_else(|| self.exchanges.iter().find_map(question).map(Cow::Owned))
+    }
+
     /// The state of a field where a requirement says it must be.
     pub fn state(&self, field: &str, on: On, mapping: &Mapping) -> State {
         match &self.trace {
@@ -159,12 +164,12 @@ impl Request {
         let of_wire = last.filter(|attempt| attempt.tool_calls.is_empty()).and_then(|attempt| {
             attempt.text.clone().filter(|text| !text.is_empty() || attempt.refusal.is_none()).or_else(|| attempt.refusal.clone())
         });
-        self.input = of_trace.and_then(|trace| trace.input.clone()).or_else(|| self.exchanges.iter().find_map(question));
         // What the application told its user comes before what the model told the application.
         let stated = of_trace.and_then(|trace| trace.stated.as_ref()).map(|stated| stated.answer.clone());
-        let told = of_trace.and_then(|trace| trace.answer.clone());
+        let told = of_trace.and_then(Trace::answer).map(str::to_string);
         // Telemetry tells an empty answer also where it did not see the real one.
-        self.answer = stated.or_else(|| told.clone().filter(|answer| !answer.is_empty())).or(of_wire).or(told);
+        let (seen, empty) = if told.as_deref() == Some("") { (None, told) } else { (told, None) };
+        self.answer = stated.or(seen).or(of_wire).or(empty);
         self.tool_uses = self.wire.as_ref().map(wire_tools).or_else(|| of_trace.and_then(told_tools));
         self.documents = of_trace.and_then(found_documents);
     }

@@ -186,16 +186,25 @@ pub struct Trace {
     pub review: Option<String>,
     /// The tools that the model was told of, in the instrumentation's form.
     pub tools: Vec<Value>,
-    /// The user's question.
-    pub input: Option<String>,
-    /// What the user got; none when it was not captured.
-    pub answer: Option<String>,
     /// What the application states beside its telemetry; none where nobody listened.
     pub stated: Option<Statement>,
     /// The attribute `relapse.case`, if the run set it.
     pub case: Option<String>,
     /// What was odd, with span and field.
     pub diagnostics: Vec<String>,
+}
+
+impl ModelCall {
+    /// The last text of the user that went into the call.
+    fn question(&self) -> Option<&str> {
+        let of_user = |message: &&Message| message.role == "user" && message.answers.is_none() && !message.text.is_empty();
+        self.input.iter().rev().find(of_user).map(|message| message.text.as_str())
+    }
+}
+
+/// Whether a text is not a structure that an instrumentation wrote as JSON.
+fn is_prose(text: &str) -> bool {
+    !text.trim_start().starts_with(['{', '['])
 }
 
 impl Trace {
@@ -207,6 +216,24 @@ impl Trace {
     /// Whether the id of any trace in it begins so.
     pub fn has_id(&self, start: &str) -> bool {
         self.nodes.iter().any(|node| node.trace_id.starts_with(start))
+    }
+
+    /// The user's question: the root's own input where it is a text, else what the first model call was asked, else what was
+    /// searched for. Histories are long and this is seldom asked for, so nothing is read before.
+    pub fn input(&self) -> Option<&str> {
+        let of_root = self.root_node().and_then(|root| root.text("request.input")).filter(|text| is_prose(text));
+        let of_model = || self.model_calls.first().and_then(ModelCall::question);
+        let of_retrieval = || self.retrievals.first().and_then(|retrieval| retrieval.query.as_deref());
+        of_root.or_else(of_model).or_else(of_retrieval)
+    }
+
+    /// The root's own output where it is a text, else the last model call's: what reached the user, as far as telemetry tells;
+    /// none when it was not captured.
+    pub fn answer(&self) -> Option<&str> {
+        let of_root = self.root_node().and_then(|root| root.text("request.output")).filter(|text| is_prose(text));
+        let of_agent = || self.nodes.iter().filter(|node| node.kind == Kind::Agent).find_map(|node| node.text("output.text"));
+        let of_model = || self.model_calls.last().and_then(|call| call.output.as_ref()).map(|output| output.text.as_str());
+        of_root.or_else(of_agent).or_else(of_model)
     }
 
     /// The node of a model call.

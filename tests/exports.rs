@@ -52,7 +52,7 @@ fn a_langfuse_trace_is_one_request() {
         signals(&request, &["retrieval.documents", "retrieval.top_score", "cost.usd", "score.correctness", "feedback.complaint"]),
         [json!(1), json!(0.9), json!(0.0002), json!(0.5), json!(true)]
     );
-    assert_eq!((request.input.as_deref(), request.answer.as_deref()), (Some("Can I return it?"), Some("Within 30 days.")));
+    assert_eq!((request.input().as_deref(), request.answer.as_deref()), (Some("Can I return it?"), Some("Within 30 days.")));
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn langsmith_runs_are_one_request_though_one_comes_in_two_halves() {
         signals(&request, &["calls.model", "retrieval.documents", "retrieval.top_score", "score.correctness"]),
         [json!(1), json!(1), json!(0.9), json!(0.5)]
     );
-    assert_eq!((request.input.as_deref(), request.answer.as_deref()), (Some("Can I return it?"), Some("Within 30 days.")));
+    assert_eq!((request.input().as_deref(), request.answer.as_deref()), (Some("Can I return it?"), Some("Within 30 days.")));
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn spans_of_mlflow_phoenix_datadog_and_litellm_are_one_request_each() {
         assert_eq!(values(&request, &["model.requested"]), ["gpt-4o-mini"], "{vendor}");
         let numbers = signals(&request, &["calls.model", "tokens.input", "tokens.output", "latency.total"]);
         assert_eq!(numbers, [json!(1), json!(100), json!(10), json!(2)], "{vendor}");
-        assert_eq!((request.input.as_deref(), request.answer.as_deref()), (Some("Can I return it?"), Some("Within 30 days.")), "{vendor}");
+        assert_eq!((request.input().as_deref(), request.answer.as_deref()), (Some("Can I return it?"), Some("Within 30 days.")), "{vendor}");
         if vendor != "Datadog" {
             assert_eq!(values(&request, &["model.responded", "finish_reason"]), ["gpt-4o-mini-2026-01-01", "stop"], "{vendor}");
         }

@@ -69,7 +69,7 @@ fn input(postmortem: &Postmortem, read: &Read, faults: &mut Faults) -> Value {
         Some(Input::Messages(messages)) => {
             messages.iter().map(|message| message_json(&message.role, &message.content, &message.further)).collect()
         }
-        None => match history(read.incident()).or_else(|| read.incident().input.clone().map(Value::from)) {
+        None => match history(read.incident()).or_else(|| read.incident().input().map(Value::from)) {
             Some(input) => input,
             None => {
                 let fault = Fault::new("the evidence does not say what the user asked").at(postmortem.title.place.clone());

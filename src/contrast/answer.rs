@@ -37,7 +37,8 @@ pub(super) fn measure(base: &Side<'_>, now: &Side<'_>, ledger: &mut Ledger) {
     if before.trim() != after.trim() {
         ledger.shift("answer", Datum::Text(before.to_string()), Datum::Text(after.to_string()));
     }
-    let known: Vec<&str> = [before].into_iter().chain(now.request.input.as_deref()).collect();
+    let asked = now.request.input();
+    let known: Vec<&str> = [before].into_iter().chain(asked.as_deref()).collect();
     ledger.number("answer.foreign", Some(form::foreign(after, &known)));
     ledger.number("answer.repetition", Some((form::repetition(after) - form::repetition(before)).max(0.0)));
     ledger.flag("answer.uncited", Some(!citations(before).is_empty() && citations(after).is_empty() && !after.trim().is_empty()));

@@ -3,7 +3,7 @@
 use super::{finish, message};
 use crate::mapping::{Found, Kind};
 use crate::otlp::Span;
-use crate::trace::{History, Message, ModelCall, Node, Trace};
+use crate::trace::{History, Message, Node, Trace};
 use serde_json::Value;
 
 /// The messages that went into a model call.
@@ -152,18 +152,8 @@ fn root_fields(trace: &mut Trace) {
     }
 }
 
-/// What the user asked and got.
-pub(super) fn conversation(trace: &mut Trace, spans: &[&Span]) {
-    let of_model = trace.model_calls.first().and_then(last_user_text);
-    let of_root = trace.root_node().and_then(|root| root.text("request.input")).filter(|text| plain(text)).map(str::to_string);
-    let of_retrieval = trace.retrievals.first().and_then(|retrieval| retrieval.query.clone());
-    trace.input = of_root.or(of_model).or(of_retrieval);
-    trace.answer = answer(trace);
-    trace.tools = tools(trace, spans);
-}
-
 /// The tools of the first model call that names any: a JSON list, a list of JSON texts, or numbered keys.
-fn tools(trace: &Trace, spans: &[&Span]) -> Vec<Value> {
+pub(super) fn tools(trace: &Trace, spans: &[&Span]) -> Vec<Value> {
     for call in &trace.model_calls {
         let node = trace.model_node(call);
         if let Some(Value::Array(items)) = node.findings.get("tools.definitions").map(|found| &found.value) {
@@ -181,24 +171,4 @@ fn tools(trace: &Trace, spans: &[&Span]) -> Vec<Value> {
 
 fn json_or_text(item: &Value) -> Option<Value> {
     item.as_str().map_or_else(|| Some(item.clone()), |text| serde_json::from_str(text).ok())
-}
-
-fn last_user_text(call: &ModelCall) -> Option<String> {
-    call.input
-        .iter()
-        .rev()
-        .find(|message| message.role == "user" && message.answers.is_none() && !message.text.is_empty())
-        .map(|message| message.text.clone())
-}
-
-fn plain(text: &str) -> bool {
-    !text.trim_start().starts_with(['{', '['])
-}
-
-/// The root's own output where it is a text, else the last model call's: what reached the user, as far as telemetry tells.
-fn answer(trace: &Trace) -> Option<String> {
-    let of_root = trace.root_node().and_then(|root| root.text("request.output")).filter(|text| plain(text)).map(str::to_string);
-    let of_agent = || trace.nodes.iter().find_map(|node| node.text("output.text").filter(|_| node.kind == Kind::Agent).map(str::to_string));
-    let of_model = || trace.model_calls.last().and_then(|call| call.output.as_ref()).map(|output| output.text.clone());
-    of_root.or_else(of_agent).or_else(of_model)
 }

@@ -49,7 +49,7 @@ impl Pool {
         let question = question(&case.input);
         let unnamed = self.requests.iter().filter(|request| request.trace.as_ref().is_none_or(|trace| trace.case.is_none()));
         unnamed
-            .filter(|request| question.is_some() && request.input.as_deref().map(str::trim) == question.as_deref().map(str::trim))
+            .filter(|request| question.is_some() && request.input().as_deref().map(str::trim) == question.as_deref().map(str::trim))
             .collect()
     }
 

@@ -110,7 +110,7 @@ impl Screen<'_> {
             let [asked, answered] = models.map(|model| model.unwrap_or_else(|| "?".into()));
             self.page.entry(label("model"), &format!("{asked} → {answered}"), Tone::Plain);
         }
-        for (word, said) in [("asked", &self.request.input), ("said", &self.request.answer)] {
+        for (word, said) in [("asked", self.request.input().as_deref()), ("said", self.request.answer.as_deref())] {
             if let Some(said) = said {
                 self.page.entry(label(word), &inert::clip(&inert::one_line(said), 400), Tone::Plain);
             }

@@ -6,6 +6,7 @@ use crate::request::{Request, Stage};
 use crate::verdict::Contradiction;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use std::io;
 
 #[derive(Serialize)]
@@ -24,7 +25,7 @@ struct One<'a> {
     stages: Vec<Stage>,
     hidden: Vec<Value>,
     contradictions: Vec<Value>,
-    input: Option<&'a str>,
+    input: Option<Cow<'a, str>>,
     output: Option<&'a str>,
     diagnostics: Vec<&'a str>,
 }
@@ -62,7 +63,7 @@ fn one<'a>(request: &'a Request, diagnostics: &'a [String]) -> One<'a> {
         stages: request.stages(),
         hidden: request.hidden.iter().map(|hidden| json!({"field": hidden.field, "wire": hidden.wire})).collect(),
         contradictions: request.contradictions.iter().map(contradiction).collect(),
-        input: request.input.as_deref(),
+        input: request.input(),
         output: request.answer.as_deref(),
         diagnostics: diagnostics.iter().chain(own).map(String::as_str).collect(),
     }

@@ -77,7 +77,7 @@ impl<'a> Ids<'a> {
 /// The only trace whose question is in the request's body; of several the only one with a model call at that time.
 fn by_question_and_time(traces: &[Trace], exchange: &Exchange) -> Option<usize> {
     let text = exchange.request.body.to_string();
-    let asked = |trace: &Trace| trace.input.as_deref().is_some_and(|input| text.contains(Value::from(input).to_string().trim_matches('"')));
+    let asked = |trace: &Trace| trace.input().is_some_and(|input| text.contains(Value::from(input).to_string().trim_matches('"')));
     let matching: Vec<usize> = (0..traces.len()).filter(|place| asked(&traces[*place])).collect();
     if let [only] = matching.as_slice() {
         return Some(*only);
