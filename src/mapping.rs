@@ -189,15 +189,6 @@ const EMBEDDED: &str = include_str!("mapping.yaml");
 
 static FILE: LazyLock<File> = LazyLock::new(|| crate::yaml::typed(EMBEDDED).expect("the embedded mapping is read by a test"));
 
-/// The places in the list of kinds at which a key is asked for.
-static KINDS: LazyLock<ByKey<Vec<usize>>> = LazyLock::new(|| {
-    let mut places: ByKey<Vec<usize>> = ByKey::default();
-    for (place, rule) in FILE.kinds.iter().enumerate() {
-        places.entry(rule.key.as_str().into()).or_default().push(place);
-    }
-    places
-});
-
 static BUILT_IN: Mapping = Mapping { own: BTreeMap::new(), table: OnceLock::new() };
 
 /// A table looked up for every attribute of every span; its own keys are ours, so nobody can make them collide.
@@ -223,10 +214,29 @@ pub struct Mapping {
     table: OnceLock<Table>,
 }
 
-/// The aliases, indexed by key.
+/// What a key says: which kind of span it is on, and which fields it tells.
+#[derive(Debug, Default)]
+struct Row {
+    /// The places in the list of kinds at which the key is asked for.
+    kinds: Vec<usize>,
+    entries: Vec<Entry>,
+}
+
+/// What a span is, and everything that it carries.
+#[derive(Debug)]
+pub struct Told {
+    /// What it is.
+    pub kind: Kind,
+    /// The instrumentation that wrote it, if it is known.
+    pub convention: Option<&'static str>,
+    /// Fields and facts, the first alias of each winning.
+    pub findings: Findings,
+}
+
+/// The kinds and aliases, indexed by key.
 #[derive(Debug)]
 struct Table {
-    by_key: ByKey<Vec<Entry>>,
+    by_key: ByKey<Row>,
     /// The keys of every field, in the order of all fields.
     fields: Vec<Arc<[Arc<str>]>>,
 }
@@ -255,46 +265,48 @@ impl Mapping {
         self.table.get_or_init(|| Table::of(&FILE, &self.own))
     }
 
-    /// The keys under which a field is looked for, most likely first.
-    pub fn keys(&self, field: &str) -> Arc<[Arc<str>]> {
-        let keys = || field::place(field).and_then(|place| self.table().fields.get(place));
-        keys().cloned().unwrap_or_default()
+    /// The keys under which a field is looked for, most likely first, by the field's place in the list of all.
+    pub fn keys_at(&self, place: usize) -> Arc<[Arc<str>]> {
+        self.table().fields.get(place).cloned().unwrap_or_default()
     }
 
-    /// Everything that a span carries, the first alias of each field winning.
-    pub fn findings(&self, span: &Span, kind: Kind, convention: Option<&str>) -> Findings {
-        let (table, about) = (self.table(), About { span, kind, convention });
+    /// What a span is, and everything that it carries.
+    pub fn read(&self, span: &Span) -> Told {
+        let table = self.table();
+        // Every key is looked up once: first they say what the span is, and then what that makes of them.
+        let rows: Vec<Option<&Row>> = span.attributes.iter().map(|(key, _)| table.row(key)).collect();
+        let (kind, convention) = (kind(span, &rows), convention(span));
+        let about = About { span, kind, convention };
         let mut findings = Findings::default();
-        for (key, value) in &span.attributes {
-            table.take(&mut findings, &about, From::Span, key, &mut Reading::of(value));
+        for (row, (_, value)) in rows.iter().zip(&span.attributes) {
+            about.take(&mut findings, *row, From::Span, &mut Reading::of(value));
         }
         for (key, value) in span.resource.iter() {
-            table.take(&mut findings, &about, From::Resource, key, &mut Reading::of(value));
+            about.take(&mut findings, table.row(key), From::Resource, &mut Reading::of(value));
         }
         for event in &span.events {
-            table.take(&mut findings, &about, From::Span, &event.name, &mut Reading::event(event.time_ns));
+            about.take(&mut findings, table.row(&event.name), From::Span, &mut Reading::event(event.time_ns));
             for (key, value) in &event.attributes {
-                table.take(&mut findings, &about, From::EventAttribute, key, &mut Reading::of(value));
+                about.take(&mut findings, table.row(key), From::EventAttribute, &mut Reading::of(value));
             }
         }
-        findings
+        Told { kind, convention, findings }
     }
 
     /// One field of one span as text, without resolving the others.
-    pub fn findings_of(&self, span: &Span, kind: Kind, field: &str) -> Option<String> {
-        let about = About { span, kind, convention: convention(span) };
-        let mut best: Option<(usize, Value)> = None;
-        for (key, value) in &span.attributes {
-            let mut reading = Reading::of(value);
-            let entries = self.table().by_key.get(key.as_str()).into_iter().flatten();
-            for Entry { rank, alias, .. } in entries.filter(|entry| entry.field == field) {
-                let fits = alias.from == From::Span && about.fits(alias) && best.as_ref().is_none_or(|(held, _)| rank < held);
-                if fits && let Some(value) = reading.decode(alias, span) {
-                    best = Some((*rank, value));
-                }
-            }
+    pub fn text_of(&self, span: &Span, field: &str) -> Option<String> {
+        let table = self.table();
+        let rows: Vec<Option<&Row>> = span.attributes.iter().map(|(key, _)| table.row(key)).collect();
+        let told = |row: &Row| row.entries.iter().any(|entry| entry.field == field);
+        if !rows.iter().flatten().any(|row| told(row)) {
+            return None;
         }
-        best.and_then(|(_, value)| value.as_str().map(str::to_string))
+        let about = About { span, kind: kind(span, &rows), convention: convention(span) };
+        let mut findings = Findings::default();
+        for (row, (_, value)) in rows.iter().zip(&span.attributes).filter(|(row, _)| row.is_some_and(told)) {
+            about.take(&mut findings, *row, From::Span, &mut Reading::of(value));
+        }
+        findings.get(field).and_then(|found| found.value.as_str()).map(str::to_string)
     }
 }
 
@@ -302,6 +314,9 @@ impl Table {
     fn of(file: &'static File, aliases: &BTreeMap<String, Vec<String>>) -> Self {
         debug_assert_eq!(file.version, VERSION, "mapping.yaml");
         let mut table = Self { by_key: ByKey::default(), fields: vec![Arc::default(); field::ALL.len()] };
+        for (place, rule) in file.kinds.iter().enumerate() {
+            table.by_key.entry(rule.key.as_str().into()).or_default().kinds.push(place);
+        }
         for (field, list) in file.fields.iter().chain(&file.facts) {
             let own = aliases.get(field).into_iter().flatten().map(|key| own_alias(key, list));
             let all: Vec<Alias> = own.chain(list.iter().cloned()).collect();
@@ -310,23 +325,14 @@ impl Table {
             }
             for (rank, alias) in all.into_iter().enumerate() {
                 let key = Arc::from(alias.key.as_str());
-                table.by_key.entry(key).or_default().push(Entry { field, rank, shown: shown_key(&alias), alias });
+                table.by_key.entry(key).or_default().entries.push(Entry { field, rank, shown: shown_key(&alias), alias });
             }
         }
         table
     }
 
-    fn take(&self, findings: &mut Findings, about: &About<'_>, from: From, key: &str, reading: &mut Reading<'_>) {
-        for Entry { field, rank, alias, shown } in self.by_key.get(key).into_iter().flatten() {
-            let better = findings.get(field).is_none_or(|found| *rank < found.rank);
-            if better
-                && alias.from == from
-                && about.fits(alias)
-                && let Some(value) = reading.decode(alias, about.span)
-            {
-                findings.insert(field, Found { value, key: Arc::clone(shown), rank: *rank });
-            }
-        }
+    fn row(&self, key: &str) -> Option<&Row> {
+        self.by_key.get(key)
     }
 }
 
@@ -338,6 +344,20 @@ struct About<'a> {
 }
 
 impl About<'_> {
+    /// Takes what a key says, where its alias comes before what was found.
+    fn take(&self, findings: &mut Findings, row: Option<&Row>, from: From, reading: &mut Reading<'_>) {
+        for Entry { field, rank, alias, shown } in row.into_iter().flat_map(|row| &row.entries) {
+            let better = || findings.get(field).is_none_or(|found| *rank < found.rank);
+            if alias.from == from
+                && better()
+                && self.fits(alias)
+                && let Some(value) = reading.decode(alias, self.span)
+            {
+                findings.insert(field, Found { value, key: Arc::clone(shown), rank: *rank });
+            }
+        }
+    }
+
     fn fits(&self, alias: &Alias) -> bool {
         let scope = &self.span.scope.name;
         (alias.on.is_empty() || alias.on.contains(&self.kind))
@@ -511,15 +531,15 @@ fn since_start(value: &AnyValue, span: &Span) -> Option<f64> {
 /// The kind of a span that answers a request.
 const SERVER: u8 = 2;
 
-/// What a span is, by the order of evidence; of two equal keys the last counts.
-pub fn kind(span: &Span) -> Kind {
+/// What a span is, by the order of evidence; of two equal keys the last counts. A row for each attribute.
+fn kind(span: &Span, rows: &[Option<&Row>]) -> Kind {
     // A field of newer protocol versions, which says it outright.
     if span.kind_type.as_deref() == Some("gen_ai.client.inference") {
         return Kind::Model;
     }
     let mut best: Option<(usize, Kind)> = None;
-    for (key, value) in span.attributes.iter().rev() {
-        for place in KINDS.get(key.as_str()).into_iter().flatten() {
+    for (row, (_, value)) in rows.iter().zip(&span.attributes).rev() {
+        for place in row.iter().flat_map(|row| &row.kinds) {
             let rule = &FILE.kinds[*place];
             let counts = best.is_none_or(|(held, _)| *place < held) && rule.fits(span);
             if counts && let Some(kind) = rule.kind(value) {
@@ -551,7 +571,7 @@ impl KindRule {
 }
 
 /// The instrumentation that wrote a span, if its scope is known.
-pub fn convention(span: &Span) -> Option<&'static str> {
+fn convention(span: &Span) -> Option<&'static str> {
     let scope = span.scope.name.as_str();
     let rule = FILE.conventions.iter().find(|rule| if rule.exact { scope == rule.scope } else { scope.starts_with(&rule.scope) });
     if let Some(rule) = rule {
@@ -588,9 +608,8 @@ pub struct Advice {
     pub instead: Option<&'static str>,
 }
 
-/// What an instrumentation has to say of a field; none when it has nothing to say of any.
-pub fn advice(convention: &str, field: &str) -> Option<Advice> {
-    /// By instrumentation, then in the order of all fields.
+/// What an instrumentation has to say of each field, in the order of all fields; none when it has nothing to say of any.
+pub fn advice(convention: &str) -> Option<&'static [Advice]> {
     static ADVICE: LazyLock<HashMap<&str, Vec<Advice>, FixedState>> = LazyLock::new(|| {
         let mut all: HashMap<&str, Vec<Advice>, FixedState> = HashMap::default();
         let of_none = || vec![Advice::default(); field::ALL.len()];
@@ -600,17 +619,27 @@ pub fn advice(convention: &str, field: &str) -> Option<Advice> {
         }
         for rule in FILE.cannot.iter().rev() {
             let advice = all.entry(&rule.convention).or_insert_with(of_none);
-            field::place(&rule.field).into_iter().for_each(|place| advice[place].instead = Some(&rule.add));
+            if let Some(place) = field::place(&rule.field) {
+                advice[place].instead = Some(&rule.add);
+            }
         }
         all
     });
-    ADVICE.get(convention)?.get(field::place(field)?).copied()
+    ADVICE.get(convention).map(Vec::as_slice)
 }
+
+/// What to add where nothing better is known.
+const ADD_ANYTHING: &str = "an attribute named under telemetry.aliases";
 
 /// The attribute to add for a field, or what to add for a signal that fields alone do not make; whatever the instrumentation.
 pub fn attribute_to_add(field: &str) -> &'static str {
-    static ADD: LazyLock<Vec<Option<&str>>> =
-        LazyLock::new(|| field::ALL.iter().map(|definition| FILE.add.get(definition.name).map(String::as_str)).collect());
-    let of_signal = || FILE.add.get(field).map(String::as_str);
-    field::place(field).map_or_else(of_signal, |place| ADD[place]).unwrap_or("an attribute named under telemetry.aliases")
+    let of_signal = || FILE.add.get(field).map_or(ADD_ANYTHING, String::as_str);
+    field::place(field).map_or_else(of_signal, attribute_to_add_at)
+}
+
+/// The attribute to add for a field by its place in the list of all, whatever the instrumentation.
+pub fn attribute_to_add_at(place: usize) -> &'static str {
+    static ADD: LazyLock<Vec<&str>> =
+        LazyLock::new(|| field::ALL.iter().map(|definition| FILE.add.get(definition.name).map_or(ADD_ANYTHING, String::as_str)).collect());
+    ADD[place]
 }

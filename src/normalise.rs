@@ -12,7 +12,7 @@ mod plain;
 mod record;
 mod tree;
 
-use crate::mapping::{self, Kind, Mapping};
+use crate::mapping::{self, Kind, Mapping, Told};
 use crate::otlp::{Attributes, LogRecord, Span};
 use crate::trace::{ModelCall, Node, Retrieval, ToolCall, Trace};
 use std::collections::BTreeSet;
@@ -47,8 +47,8 @@ fn build(spans: &[&Span], logs: &[&LogRecord], mapping: &Mapping) -> Trace {
     parents::link(&mut trace, spans);
     trace.root = parents::root(&trace);
     trace.id = trace.root_node().or(trace.nodes.first()).map(|node| node.trace_id.clone()).unwrap_or_default();
-    let conventions: BTreeSet<&str> = trace.nodes.iter().filter_map(|node| node.convention).collect();
-    trace.conventions = conventions.into_iter().map(str::to_string).collect();
+    let conventions: BTreeSet<&'static str> = trace.nodes.iter().filter_map(|node| node.convention).collect();
+    trace.conventions = conventions.into_iter().collect();
     collect_calls(&mut trace, spans);
     attempts::count(&mut trace);
     record::join(&mut trace, spans, logs);
@@ -77,8 +77,7 @@ fn case(spans: &[&Span]) -> Option<String> {
 }
 
 fn node(span: &Span, mapping: &Mapping) -> Node {
-    let kind = mapping::kind(span);
-    let convention = mapping::convention(span);
+    let Told { kind, convention, findings } = mapping.read(span);
     Node {
         trace_id: span.trace_id.clone(),
         span_id: span.span_id.clone(),
@@ -91,7 +90,7 @@ fn node(span: &Span, mapping: &Mapping) -> Node {
         end_ns: span.end_ns,
         error: error(span),
         said_ok: span.status.code == 1,
-        findings: mapping.findings(span, kind, convention),
+        findings,
         attributes_dropped: span.dropped_attributes > 0,
         events_dropped: span.dropped_events > 0,
     }

@@ -1,11 +1,13 @@
 //! A trace: what one request did as its telemetry tells it, in one normalised model.
 
 mod history;
+mod silence;
 
 pub use history::History;
+use silence::Silence;
 
 use crate::field::{self, On, State, States, When};
-use crate::mapping::{self, Findings, Kind, Mapping};
+use crate::mapping::{Findings, Kind, Mapping};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -161,7 +163,7 @@ pub struct Trace {
     /// The trace's id; of several joined ones the earliest.
     pub id: String,
     /// The instrumentations seen, sorted.
-    pub conventions: Vec<String>,
+    pub conventions: Vec<&'static str>,
     /// Every span, by start, parents before children.
     pub nodes: Vec<Node>,
     /// The request's root span, if it was exported.
@@ -309,22 +311,16 @@ impl Trace {
 
     /// Whether this request carries a field where it must be.
     pub fn state(&self, field: &str, on: On, mapping: &Mapping) -> State {
-        match on {
-            On::Any => self.state_anywhere(field, mapping),
-            On::Root => self.state_on(field, self.root.as_slice(), mapping),
-            On::EveryModelCall => {
-                let nodes: Vec<usize> = self.model_calls.iter().map(|call| call.node).collect();
-                self.state_on(field, &nodes, mapping)
-            }
-            On::EveryToolCall => {
-                let nodes: Vec<usize> = self.tool_calls.iter().map(|call| call.node).collect();
-                self.state_on(field, &nodes, mapping)
-            }
-            On::EveryRetrieval => {
-                let nodes: Vec<usize> = self.retrievals.iter().map(|retrieval| retrieval.node).collect();
-                self.state_on(field, &nodes, mapping)
-            }
-        }
+        let silence = Silence::of(self, mapping);
+        let Some(place) = field::place(field) else { return silence.unknown(field) };
+        let nodes: Vec<usize> = match on {
+            On::Any => return self.state_told(place, self.told()[place], &silence),
+            On::Root => self.root.into_iter().collect(),
+            On::EveryModelCall => self.model_calls.iter().map(|call| call.node).collect(),
+            On::EveryToolCall => self.tool_calls.iter().map(|call| call.node).collect(),
+            On::EveryRetrieval => self.retrievals.iter().map(|retrieval| retrieval.node).collect(),
+        };
+        self.state_on(place, &nodes, &silence)
     }
 
     fn condition_met(&self, definition: &field::Definition) -> bool {
@@ -338,12 +334,13 @@ impl Trace {
 
     /// The state of every field in the minimum profile, by name: a field whose condition is not met is not required.
     pub fn states(&self, mapping: &Mapping) -> States {
+        let silence = Silence::of(self, mapping);
         let told = self.told();
-        let state = |(definition, told): (&'static field::Definition, &Option<usize>)| match self.condition_met(definition) {
-            true => self.state_told(definition.name, *told, mapping),
+        let state = |place: usize| match self.condition_met(&field::ALL[place]) {
+            true => self.state_told(place, told[place], &silence),
             false => State::ConditionNotMet,
         };
-        States::new(field::ALL.iter().zip(&told).map(state).collect())
+        States::new((0..field::ALL.len()).map(state).collect())
     }
 
     /// The span that tells each field, in the order of all fields: the root, else the first (or the last, where that counts).
@@ -362,62 +359,31 @@ impl Trace {
         told
     }
 
-    fn state_anywhere(&self, field: &str, mapping: &Mapping) -> State {
-        let told = field::place(field).and_then(|place| self.told()[place]);
-        self.state_told(field, told, mapping)
-    }
-
     /// The state of a field that this span tells first, or none does.
-    fn state_told(&self, field: &str, node: Option<usize>, mapping: &Mapping) -> State {
+    fn state_told(&self, place: usize, node: Option<usize>, silence: &Silence<'_>) -> State {
+        let field = field::ALL[place].name;
         if let Some(state) = node.and_then(|index| self.present_on(field, index)) {
             return state;
         }
         if let Some((value, key)) = self.beside.get(field) {
             return State::Present { value: value.clone(), span: None, key: key.as_str().into() };
         }
-        self.lacking(field, None, mapping)
+        silence.about(place, None)
     }
 
-    fn state_on(&self, field: &str, nodes: &[usize], mapping: &Mapping) -> State {
-        if nodes.is_empty() {
-            return State::ConditionNotMet;
+    fn state_on(&self, place: usize, nodes: &[usize], silence: &Silence<'_>) -> State {
+        let field = field::ALL[place].name;
+        let Some(first) = nodes.first() else { return State::ConditionNotMet };
+        match nodes.iter().find(|index| self.present_on(field, **index).is_none()) {
+            Some(silent) => silence.about(place, Some(*silent)),
+            None => self.present_on(field, *first).unwrap_or(State::ConditionNotMet),
         }
-        for index in nodes {
-            if self.present_on(field, *index).is_none() {
-                return self.lacking(field, Some(*index), mapping);
-            }
-        }
-        self.present_on(field, nodes[0]).unwrap_or(State::ConditionNotMet)
     }
 
     fn present_on(&self, field: &str, index: usize) -> Option<State> {
         let node = self.nodes.get(index)?;
         let found = node.findings.get(field)?;
         Some(State::Present { value: found.value.clone(), span: Some(node.span_id.clone()), key: Arc::clone(&found.key) })
-    }
-
-    /// Absent, or indeterminate with the reason; `node` narrows it to one span.
-    fn lacking(&self, field: &str, node: Option<usize>, mapping: &Mapping) -> State {
-        let asked = node.map_or(self.nodes.as_slice(), |index| std::slice::from_ref(&self.nodes[index]));
-        let advice = || self.conventions.iter().filter_map(|convention| mapping::advice(convention, field));
-        let add = advice().find_map(|advice| advice.add).unwrap_or_else(|| mapping::attribute_to_add(field));
-        let indeterminate = |reason: &str, add: String| State::Indeterminate { reason: reason.into(), add: add.into() };
-        if field == "latency.first_token" && asked.iter().any(|node| node.kind == Kind::Model && node.events_dropped) {
-            return indeterminate("events-dropped", format!("{add}, or raise OTEL_SPAN_EVENT_COUNT_LIMIT"));
-        }
-        if asked.iter().any(|node| node.attributes_dropped) {
-            return indeterminate("attributes-dropped", format!("{add}, and raise OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT"));
-        }
-        if matches!(field, "output" | "input" | "refusal" | "tool.requested") && self.content_is_off() {
-            return indeterminate(
-                "content-not-captured",
-                "content capture (OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=SPAN_ONLY)".into(),
-            );
-        }
-        if let Some(add) = advice().find_map(|advice| advice.instead) {
-            return indeterminate("instrumentation-cannot-carry-it", add.into());
-        }
-        State::Absent { looked: mapping.keys(field), add: add.into() }
     }
 
     fn content_is_off(&self) -> bool {

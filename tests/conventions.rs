@@ -121,7 +121,7 @@ fn what_is_missing_is_named_in_the_words_of_the_instrumentation() {
         ("langfuse", "user.id", "langfuse.user.id"),
         ("langsmith", "feature", "langsmith.metadata.feature"),
     ] {
-        let add = mapping::advice(convention, field).and_then(|advice| advice.add).unwrap_or_default();
+        let add = mapping::advice(convention).and_then(|advice| advice[relapse::field::place(field)?].add).unwrap_or_default();
         assert!(add.contains(word), "{convention} {field}: {add}");
     }
 }

@@ -139,7 +139,11 @@ fn spans_of_mlflow_phoenix_datadog_and_litellm_are_one_request_each() {
         assert_eq!(values(&request, &["model.requested"]), ["gpt-4o-mini"], "{vendor}");
         let numbers = signals(&request, &["calls.model", "tokens.input", "tokens.output", "latency.total"]);
         assert_eq!(numbers, [json!(1), json!(100), json!(10), json!(2)], "{vendor}");
-        assert_eq!((request.input().as_deref(), request.answer.as_deref()), (Some("Can I return it?"), Some("Within 30 days.")), "{vendor}");
+        assert_eq!(
+            (request.input().as_deref(), request.answer.as_deref()),
+            (Some("Can I return it?"), Some("Within 30 days.")),
+            "{vendor}"
+        );
         if vendor != "Datadog" {
             assert_eq!(values(&request, &["model.responded", "finish_reason"]), ["gpt-4o-mini-2026-01-01", "stop"], "{vendor}");
         }

@@ -2,7 +2,7 @@
 
 use crate::mapping::{Found, Kind};
 use crate::trace::{Node, Trace};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// Clocks inside one process differ by less than this, in nanoseconds.
 const SKEW: u64 = 1_000_000;
@@ -10,7 +10,7 @@ const SKEW: u64 = 1_000_000;
 /// Counts the HTTP requests of each model call: those below its span or, where the span was not the current one, beside
 /// it during its time. Only where every call has some, because an HTTP client that is not instrumented tells nothing.
 pub(super) fn count(trace: &mut Trace) {
-    let mut by_parent: HashMap<Option<usize>, Vec<usize>> = HashMap::new();
+    let mut by_parent: BTreeMap<Option<usize>, Vec<usize>> = BTreeMap::new();
     for (index, node) in trace.nodes.iter().enumerate().filter(|(_, node)| node.kind == Kind::Http) {
         by_parent.entry(node.parent).or_default().push(index);
     }

@@ -2,7 +2,8 @@
 
 use crate::mapping::Kind;
 use crate::trace::{Node, Trace};
-use std::collections::HashMap;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
 
 /// How many earlier siblings a model span is compared with: more never run at the same time in practice.
 const SIBLINGS: usize = 64;
@@ -45,7 +46,7 @@ fn outermost(trace: &mut Trace) -> Vec<usize> {
 fn without_doubles(trace: &mut Trace, spans: &[usize]) -> Vec<usize> {
     let mut calls: Vec<usize> = Vec::new();
     let mut by_response: HashMap<String, usize> = HashMap::new();
-    let mut by_parent: HashMap<Option<usize>, Vec<usize>> = HashMap::new();
+    let mut by_parent: BTreeMap<Option<usize>, Vec<usize>> = BTreeMap::new();
     for index in spans.iter().copied() {
         let id = trace.nodes[index].text("response.id").map(str::to_string);
         let of_response = id.as_ref().and_then(|id| by_response.get(id)).copied();
@@ -90,7 +91,7 @@ fn merge(trace: &mut Trace, kept: usize, index: usize) {
 
 /// Failed model spans that a sibling follows which asks the same: attempts, where each is a span of its own.
 fn retried(trace: &Trace, calls: &[usize]) -> Vec<usize> {
-    let mut by_parent: HashMap<Option<usize>, Vec<usize>> = HashMap::new();
+    let mut by_parent: BTreeMap<Option<usize>, Vec<usize>> = BTreeMap::new();
     calls.iter().for_each(|call| by_parent.entry(trace.nodes[*call].parent).or_default().push(*call));
     let pairs = by_parent.values().flat_map(|siblings| siblings.windows(2));
     let mut attempts: Vec<usize> =
@@ -100,7 +101,11 @@ fn retried(trace: &Trace, calls: &[usize]) -> Vec<usize> {
 }
 
 fn tries_again(first: &Node, second: &Node) -> bool {
-    let asks = |node: &Node| node.findings.get("messages.input").map(|found| found.value.clone());
     let alike = first.convention == second.convention && first.name == second.name;
     alike && first.error.is_some() && first.end_ns <= second.start_ns && asks(first).is_some() && asks(first) == asks(second)
+}
+
+/// What went into a call, as it was written.
+fn asks(node: &Node) -> Option<&Value> {
+    node.findings.get("messages.input").map(|found| &found.value)
 }

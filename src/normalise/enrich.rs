@@ -91,14 +91,12 @@ fn drop_placeholders(node: &mut Node) {
 }
 
 fn model_fields(trace: &mut Trace) {
-    let calls: Vec<(usize, Option<Message>, bool)> =
-        trace.model_calls.iter().map(|call| (call.node, call.output.clone(), call.input.is_empty())).collect();
-    for (index, output, no_input) in calls {
-        let node = &mut trace.nodes[index];
-        if !no_input {
+    for call in &trace.model_calls {
+        let node = &mut trace.nodes[call.node];
+        if !call.input.is_empty() {
             put(node, "input", true.into(), "messages");
         }
-        let Some(output) = output else {
+        let Some(output) = &call.output else {
             if node.text("finish_reason") == Some("tool_call") {
                 put(node, "tool.requested", Value::Array(Vec::new()), "finish_reason");
             }
@@ -114,7 +112,7 @@ fn model_fields(trace: &mut Trace) {
         if matches!(node.text("finish_reason"), Some("refusal")) {
             put(node, "refusal", true.into(), "finish_reason");
         }
-        put(node, "output", output.text.into(), "output messages");
+        put(node, "output", output.text.as_str().into(), "output messages");
     }
     if let Some(last) = trace.model_calls.last().map(|call| call.node).filter(|_| !trace.retried.is_empty()) {
         put(&mut trace.nodes[last], "retries.count", trace.retried.len().into(), "one span for each attempt");
@@ -122,20 +120,20 @@ fn model_fields(trace: &mut Trace) {
 }
 
 fn stage_fields(trace: &mut Trace) {
-    for call in trace.tool_calls.clone() {
+    for call in &trace.tool_calls {
         let node = &mut trace.nodes[call.node];
-        put(node, "tool.executed", call.name.into(), "tool span");
-        if let Some(result) = call.result {
-            put(node, "tool.returned", result.into(), "tool span");
+        put(node, "tool.executed", call.name.as_str().into(), "tool span");
+        if let Some(result) = &call.result {
+            put(node, "tool.returned", result.as_str().into(), "tool span");
         } else if call.error.is_some() {
             put(node, "tool.returned", "error".into(), "status");
         }
     }
-    for retrieval in trace.retrievals.clone() {
+    for retrieval in &trace.retrievals {
         let node = &mut trace.nodes[retrieval.node];
         node.findings.remove("retrieval.documents");
-        if let Some(documents) = retrieval.documents {
-            let ids: Vec<String> = documents.into_iter().map(|document| document.id).collect();
+        if let Some(documents) = &retrieval.documents {
+            let ids: Vec<&str> = documents.iter().map(|document| document.id.as_str()).collect();
             put(node, "retrieval.documents", ids.into(), "retrieval span");
         }
     }

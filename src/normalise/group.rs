@@ -8,9 +8,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 /// The spans without those that were sent twice; of two versions the later, fuller one is kept.
 pub(super) fn without_duplicates(spans: Vec<Span>) -> (Vec<Span>, Vec<String>) {
     let mut diagnostics = Vec::new();
+    let firsts = firsts(&spans);
+    if firsts.iter().enumerate().all(|(place, first)| *first == place) {
+        return (spans, diagnostics);
+    }
     let mut kept: Vec<Option<Span>> = Vec::with_capacity(spans.len());
-    for (span, first) in spans_with_first(spans) {
-        if let Some(older) = first.and_then(|first| kept[first].as_mut()) {
+    for (place, (span, first)) in spans.into_iter().zip(firsts).enumerate() {
+        if let Some(older) = Some(first).filter(|first| *first != place).and_then(|first| kept[first].as_mut()) {
             if *older != span {
                 diagnostics.push(format!("span {}: sent twice with different content; the fuller one is kept", span.span_id));
                 if (span.end_ns, span.attributes.len()) > (older.end_ns, older.attributes.len()) {
@@ -25,14 +29,10 @@ pub(super) fn without_duplicates(spans: Vec<Span>) -> (Vec<Span>, Vec<String>) {
     (kept.into_iter().flatten().collect(), diagnostics)
 }
 
-/// Every span with the place of the first one of its ids, where that is another one.
-fn spans_with_first(spans: Vec<Span>) -> impl Iterator<Item = (Span, Option<usize>)> {
+/// For every span the place of the first one of its ids.
+fn firsts(spans: &[Span]) -> Vec<usize> {
     let mut by_id: HashMap<(&str, &str), usize, RandomState> = HashMap::with_capacity_and_hasher(spans.len(), RandomState::default());
-    let mut firsts = Vec::with_capacity(spans.len());
-    for (place, span) in spans.iter().enumerate() {
-        firsts.push(*by_id.entry((&span.trace_id, &span.span_id)).or_insert(place));
-    }
-    spans.into_iter().zip(firsts).enumerate().map(|(place, (span, first))| (span, Some(first).filter(|first| *first != place)))
+    spans.iter().enumerate().map(|(place, span)| *by_id.entry((&span.trace_id, &span.span_id)).or_insert(place)).collect()
 }
 
 /// Sets of spans, each one request: traces, joined by links and by one request id.
@@ -48,9 +48,7 @@ pub(super) fn by_request<'a>(spans: &'a [Span], mapping: &Mapping) -> Vec<Vec<&'
         for link in span.links.iter().filter(|link| known.contains(link.trace_id.as_str())) {
             groups.join(&span.trace_id, &link.trace_id);
         }
-        let kind = crate::mapping::kind(span);
-        let found = mapping.findings_of(span, kind, "request.id");
-        if let Some(id) = found {
+        if let Some(id) = mapping.text_of(span, "request.id") {
             match by_request_id.get(&id) {
                 Some(trace) => groups.join(&span.trace_id, trace),
                 None => {

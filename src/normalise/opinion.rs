@@ -103,7 +103,8 @@ fn annotations(attributes: &Attributes) -> Vec<Opinion> {
 ///
 /// Read from its end, because every key of every span is asked and nearly none is one.
 fn numbered(key: &str) -> Option<((&str, &str), &str)> {
-    let (rest, member) = key.rsplit_once('.')?;
+    let is_read = key.ends_with(".name") || key.ends_with(".score") || key.ends_with(".label") || key.ends_with(".annotator_kind");
+    let (rest, member) = key.rsplit_once('.').filter(|_| is_read)?;
     let rest = rest.strip_suffix(".annotation").or_else(|| rest.strip_suffix(".evaluation"))?;
     let (list, number) = rest.rsplit_once('.')?;
     let list = ["annotations", "evaluations"].into_iter().find(|name| list.ends_with(name))?;

@@ -56,6 +56,9 @@ struct Place {
 pub(super) fn join(trace: &mut Trace, spans: &[&Span], logs: &[&LogRecord]) {
     let events = spans.iter().flat_map(|span| span.events.iter().filter_map(|event| Entry::of_event(span, event)));
     let mut entries: Vec<Entry<'_>> = logs.iter().filter_map(|log| Entry::of_log(log)).chain(events).collect();
+    if entries.is_empty() {
+        return;
+    }
     entries.sort_by_key(|entry| entry.time_ns);
     let nodes: HashMap<String, usize> = trace.nodes.iter().enumerate().map(|(index, node)| (node.span_id.clone(), index)).collect();
     let calls: HashMap<usize, usize> = trace.model_calls.iter().enumerate().map(|(index, call)| (call.node, index)).collect();

@@ -19,7 +19,7 @@ struct Page<'a> {
 #[derive(Serialize)]
 struct One<'a> {
     trace_id: &'a str,
-    conventions: &'a [String],
+    conventions: &'a [&'static str],
     fields: Map<String, Value>,
     signals: Value,
     stages: Vec<Stage>,

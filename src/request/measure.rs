@@ -119,9 +119,15 @@ fn measure_stages(trace: &Trace, signals: &mut Signals) {
     }
 }
 
+/// How many words a text has, counted by their beginnings: splitting takes three times as long.
+fn words(text: &str) -> usize {
+    let mut between = true;
+    text.chars().filter(|character| std::mem::replace(&mut between, character.is_whitespace()) && !between).count()
+}
+
 fn measure_content(request: &Request, signals: &mut Signals) {
     if let Some(answer) = &request.answer {
-        signals.set_number("output.words", Some(answer.split_whitespace().count() as f64));
+        signals.set_number("output.words", Some(words(answer) as f64));
         signals.set_flag("output.empty", Some(answer.trim().is_empty()));
         signals.set_flag("output.json", Some(serde_json::from_str::<Value>(answer).is_ok()));
     }

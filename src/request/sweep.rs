@@ -2,7 +2,7 @@
 
 use crate::mapping::Kind;
 use crate::trace::{Node, Trace};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the sweep found, in nanoseconds.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -49,7 +49,10 @@ pub(super) fn of(trace: &Trace, root: &Node) -> Sweep {
 
 /// From the end of each attempt that failed to the start of the next one.
 fn waits(trace: &Trace) -> Vec<(u64, u64)> {
-    let mut starts: HashMap<Option<usize>, Vec<u64>> = HashMap::new();
+    if trace.retried.is_empty() {
+        return Vec::new();
+    }
+    let mut starts: BTreeMap<Option<usize>, Vec<u64>> = BTreeMap::new();
     for node in trace.nodes.iter().filter(|node| node.kind == Kind::Model) {
         starts.entry(node.parent).or_default().push(node.start_ns);
     }

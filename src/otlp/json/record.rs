@@ -39,7 +39,7 @@ impl<'de> Element<'de> for SpanObject {
 
     fn object<M: MapAccess<'de>>(context: &mut Context, mut map: M) -> Result<Option<()>, M::Error> {
         let (mut members, mark) = (Members::default(), context.ledger.mark());
-        let mut span = Span { resource: Arc::clone(&context.resource), scope: Arc::clone(&context.scope), ..Span::default() };
+        let mut span = Span::within(Arc::clone(&context.resource), Arc::clone(&context.scope));
         while let Some(name) = members.next(context, &mut map)? {
             span_member(context, &mut map, &mut span, name)?;
         }
