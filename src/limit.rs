@@ -128,6 +128,8 @@ pub const CHECK_SECONDS: u64 = 30;
 pub const ID_CHARS: usize = 100;
 /// Bytes of a value that a terminal report shows before it is clipped.
 pub const SHOWN_BYTES: usize = 400;
+/// Cases of one verdict that a terminal report shows; the others are counted.
+pub const SHOWN_CASES: usize = 300;
 /// Lines of a difference between snapshots that a terminal report shows.
 pub const SHOWN_DIFFERENCE: usize = 40;
 /// Bytes of a value that a verbose terminal report shows before it is clipped.
@@ -198,6 +200,7 @@ pub const ALL: &[(&str, u64, &str)] = &[
     ("time of a program under `checks`", CHECK_SECONDS, "seconds"),
     ("case id", ID_CHARS as u64, "characters"),
     ("value shown on a terminal", SHOWN_BYTES as u64, "bytes"),
+    ("cases of one verdict shown on a terminal", SHOWN_CASES as u64, "cases"),
     ("difference shown on a terminal", SHOWN_DIFFERENCE as u64, "lines"),
     ("value shown on a terminal, verbose", SHOWN_VERBOSE_BYTES as u64, "bytes"),
 ];

@@ -59,13 +59,31 @@ impl Report<'_> {
         let mut cases: Vec<(Standing, &CaseReport)> =
             self.summary.cases.iter().map(|case| (case.standing(self.summary.prove), case)).collect();
         cases.sort_by_key(|(standing, _)| rank(*standing));
-        let mut before = None;
-        for (standing, case) in cases {
-            if is_long(standing) || before.is_some_and(|before| before != rank(standing)) {
+        for group in cases.chunk_by(|(one, _), (other, _)| rank(*one) == rank(*other)) {
+            self.page.gap();
+            self.group(group);
+        }
+    }
+
+    /// Cases of one rank, as many as a reader scrolls through; the rest are counted.
+    fn group(&mut self, group: &[(Standing, &CaseReport)]) {
+        for (standing, case) in group.iter().take(limit::SHOWN_CASES) {
+            if is_long(*standing) {
                 self.page.gap();
             }
-            before = Some(rank(standing));
-            self.case(standing, case);
+            self.case(*standing, case);
+        }
+        if group.iter().skip(limit::SHOWN_CASES).any(|(standing, _)| is_long(*standing)) {
+            self.page.gap();
+        }
+        let mut words: BTreeMap<&str, (Tone, usize)> = BTreeMap::new();
+        for (standing, case) in group.iter().skip(limit::SHOWN_CASES) {
+            let (word, tone) = word(*standing, case);
+            words.entry(word).or_insert((tone, 0)).1 += 1;
+        }
+        for (word, (tone, more)) in words {
+            let told = format!("and {more} more: --report html=FILE or --report json=FILE lists every case");
+            self.page.entry(outer(word, tone), &told, Tone::Plain);
         }
     }
 
@@ -86,13 +104,7 @@ impl Report<'_> {
     }
 
     fn headline(&mut self, standing: Standing, case: &CaseReport) {
-        let (word, tone) = match standing {
-            Standing::Failing => (case.verdict.word(), Tone::Bad),
-            Standing::Undecided(_) => ("undecided", Tone::Doubtful),
-            Standing::Changed => ("changed", Tone::Changed),
-            Standing::Aside(aside) => (aside.word(), Tone::Quiet),
-            Standing::Passing => (case.verdict.word(), Tone::Good),
-        };
+        let (word, tone) = word(standing, case);
         let reason = self.reason(standing, case).map(|reason| format!(" ({reason})")).unwrap_or_default();
         let name = inert::one_line(&format!("{} [{}]", case.id, case.target));
         let tone_of_name = if is_long(standing) { Tone::Strong } else { Tone::Plain };
@@ -293,9 +305,14 @@ impl Report<'_> {
             self.page.entry(outer("waived", Tone::Doubtful), &inert::one_line(&format!("{field} ({cases}): {why}")), Tone::Plain);
         }
         let passing = self.summary.cases.iter().filter(|case| !is_long(case.standing(self.summary.prove)) && !self.verbose);
-        let notes = passing.flat_map(CaseReport::remarks);
-        for note in notes.chain(self.summary.notes.iter().cloned()).collect::<Vec<_>>() {
-            self.page.entry(outer("note", Tone::Quiet), &inert::one_line(&note), Tone::Plain);
+        let mut notes: Vec<String> = passing.flat_map(CaseReport::remarks).collect();
+        if notes.len() > limit::SHOWN_CASES {
+            let more = format!("and {} more on cases", notes.len() - limit::SHOWN_CASES);
+            notes.truncate(limit::SHOWN_CASES);
+            notes.push(more);
+        }
+        for note in notes.iter().chain(&self.summary.notes) {
+            self.page.entry(outer("note", Tone::Quiet), &inert::one_line(note), Tone::Plain);
         }
         self.matrix();
         self.live();
@@ -365,6 +382,17 @@ fn rank(standing: Standing) -> u8 {
         Standing::Changed => 2,
         Standing::Aside(_) => 3,
         Standing::Passing => 4,
+    }
+}
+
+/// The word that a case begins with.
+fn word(standing: Standing, case: &CaseReport) -> (&'static str, Tone) {
+    match standing {
+        Standing::Failing => (case.verdict.word(), Tone::Bad),
+        Standing::Undecided(_) => ("undecided", Tone::Doubtful),
+        Standing::Changed => ("changed", Tone::Changed),
+        Standing::Aside(aside) => (aside.word(), Tone::Quiet),
+        Standing::Passing => (case.verdict.word(), Tone::Good),
     }
 }
 
@@ -497,6 +525,37 @@ mod tests {
     #[test]
     fn hostile_text() {
         insta::assert_snapshot!(text(&sample::hostile("##[error]x\r\n::error::y\u{202E}\x1b[2J\n--- z"), 80, true));
+    }
+
+    #[test]
+    fn cases_beyond_the_limit_are_counted_by_their_verdicts() {
+        let many = |summary: &Summary, standing: fn(Standing) -> bool| {
+            let case = summary.cases.iter().find(|case| standing(case.standing(false))).expect("one of each").clone();
+            vec![case; limit::SHOWN_CASES + 7]
+        };
+        let all = sample::summary();
+        let failing = many(&all, |standing| standing == Standing::Failing);
+        let passing = many(&all, |standing| standing == Standing::Passing);
+        let undecided = many(&all, |standing| matches!(standing, Standing::Undecided(_)));
+        let summary = Summary::of([&failing[..], &passing, &undecided[..2]].concat(), false, Vec::new());
+        let text = text(&summary, 120, false);
+        let lines: Vec<&str> = text.lines().collect();
+        for word in ["regressed", "passed"] {
+            let more = format!("{word:<11}and 7 more: --report html=FILE or --report json=FILE lists every case");
+            assert_eq!(lines.iter().filter(|line| **line == more).count(), 1, "{word}");
+            assert_eq!(lines.iter().filter(|line| line.starts_with(word)).count(), limit::SHOWN_CASES + 1, "{word}");
+        }
+        assert_eq!(lines.iter().filter(|line| line.starts_with("undecided")).count(), 2);
+        assert!(text.ends_with("307 passed, 307 regressed, 0 changed, 2 undecided · regressed\n"), "{}", lines[lines.len() - 1]);
+    }
+
+    #[test]
+    fn notes_on_cases_that_passed_have_a_limit_too() {
+        let mut case = sample::summary().cases.into_iter().find(|case| case.standing(false) == Standing::Passing).expect("one passes");
+        case.notes = vec!["a thing seen".to_string()];
+        let text = text(&Summary::of(vec![case; 1000], false, vec!["of the run".to_string()]), 120, false);
+        assert_eq!(text.matches("a thing seen").count(), limit::SHOWN_CASES);
+        assert!(text.contains("note       and 700 more on cases\nnote       of the run\n"));
     }
 
     #[test]
