@@ -338,6 +338,10 @@ fn a_broken_recording_is_refused_and_left_alone() {
         (format!("{exchange}\n"), "the first line is no header of a recording"),
         (good.replace("\"relapse_recording\":1", "\"relapse_recording\":2"), "recording of format 2, expected 1"),
         (String::new(), "the first line is no header of a recording"),
+        (
+            good.replacen(r#"\"content\":\"Within 30 days.\"}}]}"#, r#"\"content\":\"Within 30"#, 1),
+            "cases/refund-window/recordings/bot.jsonl:2:1: event 1 of the answer is no JSON: found `{\"choices\":[{\"delta\":{\"content\":\"Within 30`",
+        ),
         (format!("{header}\n\u{0}"), "is NUL"),
     ] {
         let repository = Repository::compiled("passed");

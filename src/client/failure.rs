@@ -73,6 +73,8 @@ fn unfinished(status: u16, attempt: Option<&Attempt>, said: &str) -> Option<Fail
     let overrun = attempt.error.as_ref().is_some_and(|error| error.kind.contains("overloaded") || error.kind.contains("rate_limit"));
     let what = if attempt.error.is_some() {
         format!("answered {status} with an error inside{said}")
+    } else if let Some(number) = attempt.broken_event {
+        format!("answered {status}, and event {number} of the stream is no JSON")
     } else if attempt.finish.is_none() && attempt.text.as_deref().unwrap_or_default().is_empty() && attempt.tool_calls.is_empty() {
         format!("answered {status} with nothing in it")
     } else {

@@ -4,12 +4,13 @@ use super::draft::{self, Draft, Header};
 use super::{Borrowed, Matcher, Mode, difference, path, swaps_path};
 use crate::case::Case;
 use crate::disk::{Destination, Root, Writing};
-use crate::fault::{Fault, Faults};
+use crate::fault::{Fault, Faults, Place};
+use crate::inert;
 use crate::limit;
 use crate::project::Matching;
 use crate::redact::Redactor;
 use crate::wire::call::{Api, Attempt};
-use crate::wire::{self, Exchange};
+use crate::wire::{self, Exchange, Payload};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -146,8 +147,16 @@ impl Answers {
             check_header(text, &file)?;
         }
         let mut exchanges = wire::read(text, file.as_str())?;
+        let mut broken = None;
         // A recording holds completed answers only; in a wire, what failed is a condition and no answer.
-        exchanges.retain(|exchange| Attempt::of(exchange).is_none_or(|attempt| attempt.is_content()));
+        exchanges.retain(|exchange| {
+            let attempt = Attempt::of(exchange);
+            broken = broken.take().or_else(|| Some((exchange.clone(), attempt.as_ref()?.broken_event?)));
+            attempt.is_none_or(|attempt| attempt.is_content())
+        });
+        if let Some((exchange, event)) = broken.filter(|_| origin != Origin::Evidence) {
+            return Err(broken_event(&exchange, event, text, &file).into());
+        }
         let by_key = if self.mode == Mode::Refresh { HashMap::new() } else { by_key(&exchanges, self.matcher()) };
         self.layers.push(Layer { file, origin, exchanges, by_key });
         Ok(())
@@ -282,6 +291,18 @@ fn other_trials(old: Vec<Exchange>, draft: &Draft, matcher: Matcher<'_>) -> Vec<
         begins_alike && !run.contains(&trial(exchange))
     });
     kept
+}
+
+/// An answer with a hole in it is refused: judged, it would lack what nobody took out of it.
+fn broken_event(exchange: &Exchange, event: usize, text: &str, file: &Utf8Path) -> Fault {
+    let data = match exchange.response.as_ref().map(|response| &response.payload) {
+        Some(Payload::Events(events)) => events.get(event - 1).map(|event| event.data.as_str()).unwrap_or_default(),
+        _ => "",
+    };
+    let line = text.lines().position(|line| wire::read_line(line).is_ok_and(|read| read.response == exchange.response)).unwrap_or_default();
+    let found = inert::one_line(&inert::clip(data, limit::SHOWN_BYTES));
+    let fault = Fault::new(format!("event {event} of the answer is no JSON: found `{found}`, expected what a provider streams"));
+    fault.at(Place::at(file, line as u32 + 1, 1)).help("restore the file, or delete it and run with `--mode record`")
 }
 
 fn check_header(text: &str, file: &Utf8Path) -> Result<(), Fault> {

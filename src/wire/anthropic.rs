@@ -1,7 +1,7 @@
 //! Answers of Anthropic Messages, streamed or whole.
 
 use super::Event;
-use super::call::{Answer, ToolCall, Usage, data, error};
+use super::call::{Answer, ToolCall, Usage, error};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub(super) fn stream(events: &[Event]) -> Answer {
     let mut blocks: BTreeMap<u64, ToolCall> = BTreeMap::new();
     let mut started = Usage::default();
     for (index, event) in events.iter().enumerate() {
-        let Some(json) = data(event) else { continue };
+        let Some(json) = answer.data(index, event) else { continue };
         let block = json.get("index").and_then(Value::as_u64).unwrap_or_default();
         match json.get("type").and_then(Value::as_str).unwrap_or_default() {
             "message_start" => {

@@ -133,6 +133,8 @@ pub struct Attempt {
     pub traceparent: Option<String>,
     /// How long the provider asked to wait, in seconds.
     pub retry_after: Option<f64>,
+    /// The first event of the stream, from 1 on, that begins as JSON and is none: what it said is lost.
+    pub broken_event: Option<usize>,
 }
 
 /// What the body of an answer says, in neutral form.
@@ -149,9 +151,24 @@ pub(super) struct Answer {
     pub(super) filtered: Vec<String>,
     /// The index of the first event with content.
     pub(super) first_content: Option<usize>,
+    /// The index of the first event that begins as JSON and is none.
+    pub(super) broken: Option<usize>,
 }
 
 impl Answer {
+    /// The JSON of an event's data; none for `[DONE]` and for what is no JSON.
+    pub(super) fn data(&mut self, index: usize, event: &Event) -> Option<Value> {
+        let text = event.data.trim();
+        if text == "[DONE]" {
+            return None;
+        }
+        let json = super::json(text);
+        if json.is_none() && text.starts_with('{') {
+            self.broken.get_or_insert(index);
+        }
+        json
+    }
+
     pub(super) fn push_text(&mut self, text: &str) {
         self.text.get_or_insert_default().push_str(text);
     }
@@ -198,6 +215,7 @@ impl Attempt {
             retry_header: header("x-stainless-retry-count").and_then(|count| count.parse().ok()),
             traceparent: header("traceparent").map(str::to_string),
             retry_after: response.and_then(retry_after),
+            broken_event: answer.broken.map(|index| index + 1),
             api,
         })
     }
@@ -234,7 +252,7 @@ impl Attempt {
     ///
     /// Everything else is the provider's or the network's failure, which no recording holds.
     pub fn is_content(&self) -> bool {
-        self.finished() || (self.blocked() && self.end == Some(End::Complete))
+        self.broken_event.is_none() && (self.finished() || (self.blocked() && self.end == Some(End::Complete)))
     }
 
     /// Whether the answer stops before its end: at the token limit, or because the stream ended without a finish reason.
@@ -297,14 +315,6 @@ pub(super) fn error(json: &Value) -> Option<ProviderError> {
     let kind = text(error, "code").or_else(|| text(error, "type")).or(inner).unwrap_or_else(|| "error".into());
     let message = text(error, "message").or_else(|| error.as_str().map(str::to_string)).unwrap_or_default();
     Some(ProviderError { kind, message })
-}
-
-/// The JSON of an event's data; none for `[DONE]` and for what is no JSON.
-pub(super) fn data(event: &Event) -> Option<Value> {
-    if event.data.trim() == "[DONE]" {
-        return None;
-    }
-    super::json(&event.data)
 }
 
 /// The events of a stream whose times are known: a cassette keeps none, and then they are all 0.

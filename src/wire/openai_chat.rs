@@ -1,7 +1,7 @@
 //! Answers of OpenAI chat completions and of the older text completions, streamed or whole.
 
 use super::Event;
-use super::call::{Answer, ToolCall, Usage, data, error};
+use super::call::{Answer, ToolCall, Usage, error};
 use super::filter;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ pub(super) fn stream(events: &[Event]) -> Answer {
     let mut answer = Answer::default();
     let mut calls: BTreeMap<u64, ToolCall> = BTreeMap::new();
     for (index, event) in events.iter().enumerate() {
-        let Some(json) = data(event) else { continue };
+        let Some(json) = answer.data(index, event) else { continue };
         answer.error = answer.error.take().or_else(|| error(&json));
         let identity = identity(&json);
         answer.model = identity.model.filter(|model| !model.is_empty()).or(answer.model.take());

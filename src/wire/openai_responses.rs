@@ -1,7 +1,7 @@
 //! Answers of OpenAI Responses, streamed or whole.
 
 use super::Event;
-use super::call::{Answer, ProviderError, ToolCall, Usage, data, error};
+use super::call::{Answer, ProviderError, ToolCall, Usage, error};
 use serde_json::Value;
 
 pub(super) fn body(json: &Value) -> Answer {
@@ -18,7 +18,7 @@ pub(super) fn stream(events: &[Event]) -> Answer {
     let mut answer = Answer::default();
     let mut first_content = None;
     for (index, event) in events.iter().enumerate() {
-        let Some(json) = data(event) else { continue };
+        let Some(json) = answer.data(index, event) else { continue };
         let kind = json.get("type").and_then(Value::as_str).or(event.event.as_deref()).unwrap_or_default().to_string();
         if carries_content(&kind, &json) {
             first_content.get_or_insert(index);
