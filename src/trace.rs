@@ -210,6 +210,19 @@ fn is_prose(text: &str) -> bool {
 }
 
 impl Trace {
+    /// What was odd, with span and field: when it was normalised, and in what went into its model calls, which is read now.
+    pub fn oddities(&self) -> impl Iterator<Item = String> {
+        self.diagnostics.iter().cloned().chain(self.unreadable())
+    }
+
+    /// The model calls whose messages cannot be read, in words; reads them all.
+    pub fn unreadable(&self) -> impl Iterator<Item = String> {
+        let broken = self.model_calls.iter().filter(|call| call.input.is_broken()).map(|call| &self.model_node(call).span_id);
+        broken.map(|span| {
+            format!("span {span}: the messages that went into the model are no JSON list to its end; what was asked is unknown")
+        })
+    }
+
     /// The root span.
     pub fn root_node(&self) -> Option<&Node> {
         self.root.and_then(|index| self.nodes.get(index))

@@ -4,7 +4,7 @@
 mod support;
 
 use insta::assert_snapshot;
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::Repository;
 
 /// A repository with captured runs in it, each as `NAME.jsonl` and `NAME.http.jsonl`.
@@ -38,6 +38,45 @@ fn without_the_wire_what_is_missing_says_what_to_add() {
     assert_snapshot!("missing_telemetry", run.stdout);
     let run = repository.relapse("trace ai-sdk5-retry_429_recovered.jsonl").expects(0);
     assert_snapshot!("attempts_as_spans", run.stdout);
+}
+
+/// One model call with a system prompt and a list of messages.
+fn asked(messages: &str) -> String {
+    let attribute = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
+    let span = json!({
+        "traceId": "0af7651916cd43dd8448eb211c80319c", "spanId": "00f067aa0ba902b7", "name": "chat m", "kind": 3,
+        "startTimeUnixNano": "1770000000000000000", "endTimeUnixNano": "1770000001000000000",
+        "attributes": [
+            attribute("gen_ai.operation.name", "chat"),
+            attribute("gen_ai.request.model", "m"),
+            attribute("gen_ai.system_instructions", r#"[{"type":"text","content":"Be kind."}]"#),
+            attribute("gen_ai.input.messages", messages),
+        ],
+    });
+    json!({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).to_string()
+}
+
+#[test]
+fn messages_that_cannot_be_read_are_told_and_are_no_empty_history() {
+    let repository = Repository::empty();
+    let message = r#"{"role":"user","parts":[{"type":"text","content":"Hi"}]}"#;
+    let deep = format!(r#"[{{"role":"user","parts":[{{"type":"data","content":{}0{}}}]}}]"#, "[".repeat(200), "]".repeat(200));
+    repository.write("whole.jsonl", asked(&format!("[{message}]")));
+    repository.write("deep.jsonl", asked(&deep));
+    repository.write("cut.jsonl", asked(&format!("[{message},{}", &message[..20])));
+    let odd = "span 00f067aa0ba902b7: the messages that went into the model are no JSON list to its end; what was asked is unknown";
+    for (file, told) in [("whole.jsonl", None), ("deep.jsonl", Some(odd)), ("cut.jsonl", Some(odd))] {
+        let machine: Value =
+            serde_json::from_str(&repository.relapse(&format!("trace {file} --format json")).expects(0).stdout).expect("JSON");
+        let diagnostics = machine["traces"][0]["diagnostics"].as_array().expect("a list");
+        assert_eq!(
+            diagnostics.iter().map(|odd| odd.as_str()).collect::<Vec<_>>(),
+            told.into_iter().map(Some).collect::<Vec<_>>(),
+            "{file}"
+        );
+        let screen = repository.relapse(&format!("trace {file}")).expects(0).stdout;
+        assert_eq!(screen.contains("odd "), told.is_some(), "{file}: {screen}");
+    }
 }
 
 #[test]

@@ -54,7 +54,8 @@ fn of_wire(request: &Request) -> Option<Vec<Call>> {
 fn of_trace(request: &Request) -> Option<Vec<Call>> {
     let trace = request.trace.as_ref()?;
     let told: Vec<&History> = trace.model_calls.iter().map(|call| &call.input).filter(|input| !input.is_empty()).collect();
-    if told.is_empty() {
+    // With a hole in what was asked, nothing that is counted in it can be compared.
+    if told.is_empty() || told.iter().any(|input| input.is_broken()) {
         return None;
     }
     let tools: Vec<Tool> = trace.tools.iter().filter_map(Tool::from_json).collect();
@@ -159,11 +160,27 @@ fn text(content: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trace::{ModelCall, Trace};
     use serde_json::json;
 
     fn exchange(path: &str, body: &Value) -> Exchange {
         let line = json!({"seq": 1, "request": {"method": "POST", "path": path, "body": body}, "response": null, "unanswered": true});
         crate::wire::read_line(&line.to_string()).unwrap()
+    }
+
+    #[test]
+    fn what_was_asked_is_unknown_where_a_history_cannot_be_read() {
+        let call = |text: &str| ModelCall {
+            node: 0,
+            input: History::unread(&[], text.to_string(), |text| (text == "[{}]").then(Vec::new)).unwrap(),
+            output: None,
+        };
+        let of = |texts: &[&str]| {
+            let model_calls = texts.iter().map(|text| call(text)).collect();
+            calls(&Request { trace: Some(Trace { model_calls, ..Trace::default() }), ..Request::default() })
+        };
+        assert!(of(&["[{}]", "[{}]"]).is_some());
+        assert!(of(&["[{}]", "[{?}]"]).is_none());
     }
 
     #[test]

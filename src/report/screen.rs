@@ -213,8 +213,8 @@ impl Screen<'_> {
             self.gap("hidden", Tone::Bad, &format!("{name}: the wire says {}; add {add}", shown(name, wire)));
         }
         self.contradictions();
-        let diagnostics = request.trace.iter().flat_map(|trace| &trace.diagnostics);
-        diagnostics.for_each(|diagnostic| self.gap("odd", Tone::Doubtful, diagnostic));
+        let oddities = request.trace.iter().flat_map(|trace| trace.oddities());
+        oddities.for_each(|oddity| self.gap("odd", Tone::Doubtful, &oddity));
     }
 
     fn contradictions(&mut self) {

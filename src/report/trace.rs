@@ -27,7 +27,7 @@ struct One<'a> {
     contradictions: Vec<Value>,
     input: Option<Cow<'a, str>>,
     output: Option<&'a str>,
-    diagnostics: Vec<&'a str>,
+    diagnostics: Vec<String>,
 }
 
 /// Writes requests in the machine form; the diagnostics of the files go to the first one.
@@ -51,7 +51,7 @@ pub fn json_end(count: usize) -> &'static str {
 
 fn one<'a>(request: &'a Request, diagnostics: &'a [String]) -> One<'a> {
     let trace = request.trace.as_ref();
-    let own = trace.map(|trace| trace.diagnostics.as_slice()).unwrap_or_default();
+    let own = trace.into_iter().flat_map(|trace| trace.oddities());
     One {
         trace_id: trace.map(|trace| trace.id.as_str()).unwrap_or_default(),
         conventions: trace.map(|trace| trace.conventions.as_slice()).unwrap_or_default(),
@@ -65,7 +65,7 @@ fn one<'a>(request: &'a Request, diagnostics: &'a [String]) -> One<'a> {
         contradictions: request.contradictions.iter().map(contradiction).collect(),
         input: request.input(),
         output: request.answer.as_deref(),
-        diagnostics: diagnostics.iter().chain(own).map(String::as_str).collect(),
+        diagnostics: diagnostics.iter().cloned().chain(own).collect(),
     }
 }
 

@@ -158,6 +158,12 @@ fn blind(contrast: &Contrast<'_>, lacking: Vec<Missing>, evaluations: [&Evaluati
         return (Standing::Unclear, Some(format!("there is no telemetry that could tell {unknown}")), Vec::new());
     }
     if add.is_empty() {
+        let requests = [contrast.now, contrast.base].into_iter();
+        if let Some(broken) =
+            requests.filter(|request| request.wire.is_none()).find_map(|request| request.trace.as_ref()?.unreadable().next())
+        {
+            return (Standing::Unclear, Some(format!("{unknown} cannot be told: {broken}")), add);
+        }
         let whole = contrast.base.wire.is_some() && contrast.now.wire.is_some();
         let why = if whole { "not comparable between these two requests" } else { "the telemetry cannot tell, and there is no wire" };
         return (Standing::Unclear, Some(format!("{why}: {unknown}")), add);
