@@ -1,11 +1,14 @@
 //! A field: a canonical piece of telemetry, and whether a trace carries it.
 
+mod key;
+
 use foldhash::fast::FixedState;
+pub use key::Key;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 /// The groups of the minimum telemetry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -201,12 +204,12 @@ pub enum State {
         /// The span that carries it; none for a resource or a log record without a span.
         span: Option<String>,
         /// The key under which it was found.
-        key: Arc<str>,
+        key: Key,
     },
     /// It does not.
     Absent {
         /// The keys that were looked for, most likely first.
-        looked: Arc<[Arc<str>]>,
+        looked: Cow<'static, [Key]>,
         /// The attribute to add for this instrumentation.
         add: Cow<'static, str>,
     },

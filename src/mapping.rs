@@ -1,11 +1,12 @@
 //! The mapping from names on the wire to fields, as data: which span is what, and which attribute says which field.
 
 use crate::fault::Fault;
-use crate::field;
+use crate::field::{self, Key};
 use crate::otlp::{AnyValue, Attributes, Span};
 use foldhash::fast::FixedState;
 use serde::Deserialize;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock, OnceLock};
 
@@ -45,7 +46,7 @@ pub struct Found {
     /// The normalised value: seconds, counts, texts.
     pub value: Value,
     /// The key under which it was found.
-    pub key: Arc<str>,
+    pub key: Key,
     /// The alias's place in the field's list; lower wins.
     pub rank: usize,
 }
@@ -137,6 +138,9 @@ struct Alias {
     not_scope: Option<String>,
     #[serde(default)]
     is: BTreeMap<String, Value>,
+    /// The key as reports show it.
+    #[serde(skip)]
+    shown: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -187,7 +191,19 @@ struct File {
 
 const EMBEDDED: &str = include_str!("mapping.yaml");
 
-static FILE: LazyLock<File> = LazyLock::new(|| crate::yaml::typed(EMBEDDED).expect("the embedded mapping is read by a test"));
+static FILE: LazyLock<File> = LazyLock::new(|| {
+    let mut file: File = crate::yaml::typed(EMBEDDED).expect("the embedded mapping is read by a test");
+    for alias in file.fields.values_mut().chain(file.facts.values_mut()).flatten() {
+        alias.shown = shown_key(alias);
+    }
+    file
+});
+
+/// The keys of every field as reports show them, in the order of all fields.
+static KEYS: LazyLock<Vec<Vec<Key>>> = LazyLock::new(|| {
+    let of = |definition: &field::Definition| FILE.fields.get(definition.name).into_iter().flatten();
+    field::ALL.iter().map(|definition| of(definition).map(|alias| Key::Known(&alias.shown)).collect()).collect()
+});
 
 static BUILT_IN: Mapping = Mapping { own: BTreeMap::new(), table: OnceLock::new() };
 
@@ -201,7 +217,7 @@ struct Entry {
     rank: usize,
     alias: Alias,
     /// The key as reports show it.
-    shown: Arc<str>,
+    shown: Key,
 }
 
 /// The version of the embedded table, which a compiled case records.
@@ -238,7 +254,7 @@ pub struct Told {
 struct Table {
     by_key: ByKey<Row>,
     /// The keys of every field, in the order of all fields.
-    fields: Vec<Arc<[Arc<str>]>>,
+    fields: Vec<Cow<'static, [Key]>>,
 }
 
 impl Mapping {
@@ -266,7 +282,7 @@ impl Mapping {
     }
 
     /// The keys under which a field is looked for, most likely first, by the field's place in the list of all.
-    pub fn keys_at(&self, place: usize) -> Arc<[Arc<str>]> {
+    pub fn keys_at(&self, place: usize) -> Cow<'static, [Key]> {
         self.table().fields.get(place).cloned().unwrap_or_default()
     }
 
@@ -313,19 +329,19 @@ impl Mapping {
 impl Table {
     fn of(file: &'static File, aliases: &BTreeMap<String, Vec<String>>) -> Self {
         debug_assert_eq!(file.version, VERSION, "mapping.yaml");
-        let mut table = Self { by_key: ByKey::default(), fields: vec![Arc::default(); field::ALL.len()] };
+        let mut table = Self { by_key: ByKey::default(), fields: KEYS.iter().map(|keys| Cow::Borrowed(keys.as_slice())).collect() };
         for (place, rule) in file.kinds.iter().enumerate() {
             table.by_key.entry(rule.key.as_str().into()).or_default().kinds.push(place);
         }
         for (field, list) in file.fields.iter().chain(&file.facts) {
-            let own = aliases.get(field).into_iter().flatten().map(|key| own_alias(key, list));
-            let all: Vec<Alias> = own.chain(list.iter().cloned()).collect();
-            if let Some(place) = field::place(field) {
-                table.fields[place] = all.iter().map(shown_key).collect();
+            let own = aliases.get(field).into_iter().flatten().map(|key| (own_alias(key, list), Key::Own(key.as_str().into())));
+            let all: Vec<(Alias, Key)> = own.chain(list.iter().map(|alias| (alias.clone(), Key::Known(&alias.shown)))).collect();
+            if let Some(place) = field::place(field).filter(|_| aliases.contains_key(field)) {
+                table.fields[place] = all.iter().map(|(_, shown)| shown.clone()).collect();
             }
-            for (rank, alias) in all.into_iter().enumerate() {
+            for (rank, (alias, shown)) in all.into_iter().enumerate() {
                 let key = Arc::from(alias.key.as_str());
-                table.by_key.entry(key).or_default().entries.push(Entry { field, rank, shown: shown_key(&alias), alias });
+                table.by_key.entry(key).or_default().entries.push(Entry { field, rank, shown, alias });
             }
         }
         table
@@ -353,7 +369,7 @@ impl About<'_> {
                 && self.fits(alias)
                 && let Some(value) = reading.decode(alias, self.span)
             {
-                findings.insert(field, Found { value, key: Arc::clone(shown), rank: *rank });
+                findings.insert(field, Found { value, key: shown.clone(), rank: *rank });
             }
         }
     }
@@ -413,14 +429,15 @@ fn own_alias(key: &str, list: &[Alias]) -> Alias {
         not_convention: None,
         not_scope: None,
         is: BTreeMap::new(),
+        shown: key.to_string(),
     }
 }
 
-fn shown_key(alias: &Alias) -> Arc<str> {
+fn shown_key(alias: &Alias) -> String {
     match (&alias.at, alias.decode) {
-        (Some(at), _) => format!("{}{at}", alias.key).into(),
-        (None, Decode::Event) => format!("event {}", alias.key).into(),
-        (None, _) => alias.key.as_str().into(),
+        (Some(at), _) => format!("{}{at}", alias.key),
+        (None, Decode::Event) => format!("event {}", alias.key),
+        (None, _) => alias.key.clone(),
     }
 }
 

@@ -6,11 +6,11 @@ mod silence;
 pub use history::History;
 use silence::Silence;
 
-use crate::field::{self, On, State, States, When};
+use crate::field::{self, Key, On, State, States, When};
 use crate::mapping::{Findings, Kind, Mapping};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 /// One span, classified, with what it carries.
 #[derive(Debug, Clone)]
@@ -179,7 +179,7 @@ pub struct Trace {
     /// Searches, by start.
     pub retrievals: Vec<Retrieval>,
     /// Fields that log records or resources carry: value and key.
-    pub beside: BTreeMap<&'static str, (Value, String)>,
+    pub beside: BTreeMap<&'static str, (Value, &'static str)>,
     /// Scores by name.
     pub scores: BTreeMap<String, f64>,
     /// Whether a user complained; none when there was no feedback.
@@ -379,7 +379,7 @@ impl Trace {
             return state;
         }
         if let Some((value, key)) = self.beside.get(field) {
-            return State::Present { value: value.clone(), span: None, key: key.as_str().into() };
+            return State::Present { value: value.clone(), span: None, key: Key::Known(key) };
         }
         silence.about(place, None)
     }
@@ -396,7 +396,7 @@ impl Trace {
     fn present_on(&self, field: &str, index: usize) -> Option<State> {
         let node = self.nodes.get(index)?;
         let found = node.findings.get(field)?;
-        Some(State::Present { value: found.value.clone(), span: Some(node.span_id.clone()), key: Arc::clone(&found.key) })
+        Some(State::Present { value: found.value.clone(), span: Some(node.span_id.clone()), key: found.key.clone() })
     }
 
     fn content_is_off(&self) -> bool {

@@ -11,7 +11,6 @@ use crate::request::Request;
 use crate::vendor;
 use camino::{Utf8Path, Utf8PathBuf};
 use std::io::Read;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Reads one stream. Requests come as their traces become complete: the root has come, and then nothing for
@@ -59,12 +58,28 @@ pub fn stream_files(
     shared.read_all(&logs, threads);
     shared.read_all(&spans, threads);
     let rest = locked(&shared.open).rest();
-    rest.into_iter().for_each(|(_, held)| shared.tell(held));
+    shared.tell_all(rest, threads);
     shared.finish()
 }
 
 fn holds_logs(file: &Utf8Path) -> bool {
     disk::open_file(file).is_ok_and(otlp::begins_with_logs)
+}
+
+/// Works on items, as many at once as there are threads; in their order with a single one.
+fn each<T>(items: impl ExactSizeIterator<Item = T> + Send, threads: usize, work: impl Fn(T) + Sync) {
+    let count = items.len();
+    let items = Mutex::new(items);
+    let next = || locked(&items).next();
+    let run = || {
+        while let Some(item) = next() {
+            work(item);
+        }
+    };
+    std::thread::scope(|scope| {
+        (1..threads.min(count)).for_each(|_| drop(scope.spawn(run)));
+        run();
+    });
 }
 
 struct Shared<'a, S> {
@@ -82,18 +97,16 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl<S: Fn(Request) + Sync> Shared<'_, S> {
     fn read_all(&self, files: &[&Utf8PathBuf], threads: usize) {
-        let next = AtomicUsize::new(0);
-        let work = || {
-            while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-                if let Err(fault) = self.read(file) {
-                    locked(&self.faults).push(fault.in_file(file.as_str()));
-                }
+        each(files.iter(), threads, |file| {
+            if let Err(fault) = self.read(file) {
+                locked(&self.faults).push(fault.in_file(file.as_str()));
             }
-        };
-        std::thread::scope(|scope| {
-            (1..threads.min(files.len())).for_each(|_| drop(scope.spawn(work)));
-            work();
         });
+    }
+
+    /// What is left open at the end: all of it where the files are small.
+    fn tell_all(&self, rest: Vec<(String, Held)>, threads: usize) {
+        each(rest.into_iter(), threads, |(_, held)| self.tell(held));
     }
 
     fn read(&self, file: &Utf8Path) -> Result<(), Fault> {

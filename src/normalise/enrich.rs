@@ -58,7 +58,7 @@ pub(super) fn output(node: &Node, span: &Span) -> Option<Message> {
     })
 }
 
-fn put(node: &mut Node, name: &'static str, value: Value, key: &str) {
+fn put(node: &mut Node, name: &'static str, value: Value, key: &'static str) {
     node.findings.complete(name, || Found { value, key: key.into(), rank: usize::MAX });
 }
 

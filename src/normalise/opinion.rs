@@ -21,7 +21,6 @@ const COMPLAINTS: [&str; 7] = ["complaint", "negative", "bad", "down", "thumbs_d
 
 fn put(trace: &mut Trace, opinion: Opinion) {
     let Opinion { name, score, label, key } = opinion;
-    let key = key.to_string();
     let said = |label: String| if label.is_empty() { score.map_or(Value::Null, Value::from) } else { Value::from(label) };
     match name.as_str() {
         "user_feedback" => {

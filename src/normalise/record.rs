@@ -75,7 +75,7 @@ pub(super) fn join(trace: &mut Trace, spans: &[&Span], logs: &[&LogRecord]) {
     }
 }
 
-fn set(trace: &mut Trace, node: usize, name: &'static str, value: Value, key: &str) {
+fn set(trace: &mut Trace, node: usize, name: &'static str, value: Value, key: &'static str) {
     trace.nodes[node].findings.complete(name, || Found { value, key: key.into(), rank: usize::MAX });
 }
 

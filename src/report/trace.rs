@@ -77,7 +77,7 @@ fn state(state: &State) -> Value {
     match state {
         State::Present { value, span, key } => json!({"state": "present", "value": value, "span": span, "key": &**key}),
         State::Absent { looked, add } => {
-            json!({"state": "absent", "looked": looked.iter().map(AsRef::as_ref).collect::<Vec<&str>>(), "add": add})
+            json!({"state": "absent", "looked": looked.iter().map(|key| &**key).collect::<Vec<&str>>(), "add": add})
         }
         State::Indeterminate { reason, add } => json!({"state": "indeterminate", "reason": reason, "add": add}),
         State::ConditionNotMet => json!({"state": "condition-not-met"}),

@@ -3,7 +3,7 @@
 use super::Trace;
 use crate::field::{self, State};
 use crate::mapping::{self, Advice, Kind, Mapping};
-use std::sync::Arc;
+use std::borrow::Cow;
 
 /// What is asked once for all the fields of a trace.
 pub(super) struct Silence<'a> {
@@ -22,7 +22,7 @@ impl<'a> Silence<'a> {
 
     /// A name that is no field, which nothing tells.
     pub(super) fn unknown(&self, field: &str) -> State {
-        State::Absent { looked: Arc::default(), add: mapping::attribute_to_add(field).into() }
+        State::Absent { looked: Cow::default(), add: mapping::attribute_to_add(field).into() }
     }
 
     /// A field of which nothing is told: absent, or indeterminate with the reason; `node` narrows it to one span.
