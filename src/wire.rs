@@ -10,6 +10,7 @@ mod openai_chat;
 mod openai_responses;
 pub mod sse;
 pub mod summary;
+mod tree;
 mod vcr;
 
 pub use line::{json, mended, read_line, to_line};

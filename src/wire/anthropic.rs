@@ -1,18 +1,18 @@
 //! Answers of Anthropic Messages, streamed or whole.
 
-use super::Event;
 use super::call::{Answer, ToolCall, Usage, error};
-use serde_json::Value;
+use super::tree::Tree;
+use super::{Event, mended};
 use std::collections::BTreeMap;
 
-pub(super) fn body(json: &Value) -> Answer {
+pub(super) fn body(json: &Tree<'_>) -> Answer {
     let mut answer = Answer { error: error(json), ..Answer::default() };
     take_message(json, &mut answer);
     answer.usage = usage(json.get("usage"));
-    for block in json.get("content").and_then(Value::as_array).into_iter().flatten() {
-        match block.get("type").and_then(Value::as_str) {
-            Some("text") => answer.push_text(block.get("text").and_then(Value::as_str).unwrap_or_default()),
-            Some("tool_use") => answer.tool_calls.push(tool_call(block, block.get("input").map(Value::to_string).unwrap_or_default())),
+    for block in json.list("content") {
+        match block.text("type") {
+            Some("text") => answer.push_text(block.text("text").unwrap_or_default()),
+            Some("tool_use") => answer.tool_calls.push(tool_call(block, block.get("input").map(Tree::to_string).unwrap_or_default())),
             _ => {}
         }
     }
@@ -24,9 +24,10 @@ pub(super) fn stream(events: &[Event]) -> Answer {
     let mut blocks: BTreeMap<u64, ToolCall> = BTreeMap::new();
     let mut started = Usage::default();
     for (index, event) in events.iter().enumerate() {
-        let Some(json) = answer.data(index, event) else { continue };
-        let block = json.get("index").and_then(Value::as_u64).unwrap_or_default();
-        match json.get("type").and_then(Value::as_str).unwrap_or_default() {
+        let said = mended(&event.data);
+        let Some(json) = answer.data(index, &said) else { continue };
+        let block = json.count("index").unwrap_or_default();
+        match json.text("type").unwrap_or_default() {
             "message_start" => {
                 if let Some(message) = json.get("message") {
                     take_message(message, &mut answer);
@@ -52,24 +53,24 @@ pub(super) fn stream(events: &[Event]) -> Answer {
     answer
 }
 
-fn start_block(json: &Value, block: u64, answer: &mut Answer, blocks: &mut BTreeMap<u64, ToolCall>) {
+fn start_block(json: &Tree<'_>, block: u64, answer: &mut Answer, blocks: &mut BTreeMap<u64, ToolCall>) {
     let Some(content) = json.get("content_block") else { return };
-    match content.get("type").and_then(Value::as_str) {
+    match content.text("type") {
         Some("tool_use") => {
-            let input = content.get("input").filter(|input| input.as_object().is_some_and(|map| !map.is_empty()));
-            blocks.insert(block, tool_call(content, input.map(Value::to_string).unwrap_or_default()));
+            let input = content.get("input").filter(|input| !input.members().is_empty());
+            blocks.insert(block, tool_call(content, input.map(Tree::to_string).unwrap_or_default()));
         }
-        Some("text") => answer.push_text(content.get("text").and_then(Value::as_str).unwrap_or_default()),
+        Some("text") => answer.push_text(content.text("text").unwrap_or_default()),
         _ => {}
     }
 }
 
-fn take_delta(json: &Value, block: u64, answer: &mut Answer, blocks: &mut BTreeMap<u64, ToolCall>) {
-    let text = |pointer: &str| json.pointer(pointer).and_then(Value::as_str);
-    if let Some(added) = text("/delta/text") {
+fn take_delta(json: &Tree<'_>, block: u64, answer: &mut Answer, blocks: &mut BTreeMap<u64, ToolCall>) {
+    let text = |key: &str| json.at(&["delta", key]).and_then(Tree::as_str);
+    if let Some(added) = text("text") {
         answer.push_text(added);
     }
-    if let (Some(added), Some(call)) = (text("/delta/partial_json"), blocks.get_mut(&block)) {
+    if let (Some(added), Some(call)) = (text("partial_json"), blocks.get_mut(&block)) {
         call.arguments.push_str(added);
     }
 }
@@ -79,35 +80,35 @@ fn ended(started: Usage, told: Usage) -> Usage {
     Usage { input: told.input.or(started.input), output: told.output, cached: told.cached.or(started.cached), reasoning: told.reasoning }
 }
 
-fn take_message(message: &Value, answer: &mut Answer) {
-    let text = |key: &str| message.get(key).and_then(Value::as_str).map(str::to_string);
+fn take_message(message: &Tree<'_>, answer: &mut Answer) {
+    let text = |key: &str| message.text(key).map(str::to_string);
     answer.id = text("id");
     answer.model = text("model");
     take_stop(message, answer);
 }
 
-fn take_stop(json: &Value, answer: &mut Answer) {
-    let Some(reason) = json.get("stop_reason").and_then(Value::as_str) else { return };
+fn take_stop(json: &Tree<'_>, answer: &mut Answer) {
+    let Some(reason) = json.text("stop_reason") else { return };
     answer.finish = Some(reason.to_string());
     if reason == "refusal" {
-        let why = json.pointer("/stop_details/explanation").and_then(Value::as_str).unwrap_or("refused");
+        let why = json.at(&["stop_details", "explanation"]).and_then(Tree::as_str).unwrap_or("refused");
         answer.refusal = Some(why.to_string());
     }
 }
 
 /// Anthropic counts cached parts of the prompt apart; the whole prompt is their sum.
-fn usage(json: Option<&Value>) -> Usage {
-    let number = |key: &str| json.and_then(|usage| usage.get(key)).and_then(Value::as_u64);
+fn usage(json: Option<&Tree<'_>>) -> Usage {
+    let number = |key: &str| json.and_then(|usage| usage.get(key)).and_then(Tree::as_u64);
     let (read, written) = (number("cache_read_input_tokens"), number("cache_creation_input_tokens"));
     Usage {
         input: number("input_tokens").map(|input| input + read.unwrap_or(0) + written.unwrap_or(0)),
         output: number("output_tokens"),
         cached: read,
-        reasoning: json.and_then(|usage| usage.pointer("/output_tokens_details/thinking_tokens")).and_then(Value::as_u64),
+        reasoning: json.and_then(|usage| usage.at(&["output_tokens_details", "thinking_tokens"])).and_then(Tree::as_u64),
     }
 }
 
-fn tool_call(block: &Value, arguments: String) -> ToolCall {
-    let text = |key: &str| block.get(key).and_then(Value::as_str).unwrap_or_default().to_string();
+fn tool_call(block: &Tree<'_>, arguments: String) -> ToolCall {
+    let text = |key: &str| block.text(key).unwrap_or_default().to_string();
     ToolCall { id: text("id"), name: text("name"), arguments }
 }

@@ -1,5 +1,6 @@
 //! What one exchange with a model server says: one attempt of a model call.
 
+use super::tree::Tree;
 use super::{End, Event, Exchange, Payload, Response, anthropic, filter, openai_chat, openai_responses};
 use serde_json::Value;
 
@@ -157,12 +158,12 @@ pub(super) struct Answer {
 
 impl Answer {
     /// The JSON of an event's data; none for `[DONE]` and for what is no JSON.
-    pub(super) fn data(&mut self, index: usize, event: &Event) -> Option<Value> {
-        let text = event.data.trim();
+    pub(super) fn data<'t>(&mut self, index: usize, text: &'t str) -> Option<Tree<'t>> {
+        let text = text.trim();
         if text == "[DONE]" {
             return None;
         }
-        let json = super::json(text);
+        let json = Tree::parse(text);
         if json.is_none() && text.starts_with('{') {
             self.broken.get_or_insert(index);
         }
@@ -291,15 +292,15 @@ fn nanos(at: &str) -> Option<u64> {
 fn answer(api: &Api, response: &Response) -> Answer {
     let mut answer = match (api, &response.payload) {
         (Api::OpenAiChat | Api::OpenAiCompletions, Payload::Events(events)) => openai_chat::stream(events),
-        (Api::OpenAiChat | Api::OpenAiCompletions, Payload::Json(json)) => openai_chat::body(json),
+        (Api::OpenAiChat | Api::OpenAiCompletions, Payload::Json(json)) => openai_chat::body(&json.into()),
         (Api::OpenAiResponses, Payload::Events(events)) => openai_responses::stream(events),
-        (Api::OpenAiResponses, Payload::Json(json)) => openai_responses::body(json),
+        (Api::OpenAiResponses, Payload::Json(json)) => openai_responses::body(&json.into()),
         (Api::Anthropic, Payload::Events(events)) => anthropic::stream(events),
-        (Api::Anthropic, Payload::Json(json)) => anthropic::body(json),
+        (Api::Anthropic, Payload::Json(json)) => anthropic::body(&json.into()),
         _ => Answer::default(),
     };
     if let (Some(_), Payload::Json(json)) = (&answer.error, &response.payload) {
-        answer.filtered = filter::of_error(json);
+        answer.filtered = filter::of_error(&json.into());
     }
     if response.status >= 400 && answer.error.is_none() {
         answer.error = Some(ProviderError { kind: format!("http-{}", response.status), message: String::new() });
@@ -308,13 +309,12 @@ fn answer(api: &Api, response: &Response) -> Answer {
 }
 
 /// The error object of a body or an event, in any provider's form.
-pub(super) fn error(json: &Value) -> Option<ProviderError> {
+pub(super) fn error(json: &Tree<'_>) -> Option<ProviderError> {
     let error = json.get("error").filter(|error| !error.is_null())?;
-    let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_string);
-    let inner = error.pointer("/innererror/code").and_then(Value::as_str).map(str::to_string);
-    let kind = text(error, "code").or_else(|| text(error, "type")).or(inner).unwrap_or_else(|| "error".into());
-    let message = text(error, "message").or_else(|| error.as_str().map(str::to_string)).unwrap_or_default();
-    Some(ProviderError { kind, message })
+    let inner = || error.at(&["innererror", "code"]).and_then(Tree::as_str);
+    let kind = error.text("code").or_else(|| error.text("type")).or_else(inner).unwrap_or("error");
+    let message = error.text("message").or_else(|| error.as_str()).unwrap_or_default();
+    Some(ProviderError { kind: kind.to_string(), message: message.to_string() })
 }
 
 /// The events of a stream whose times are known: a cassette keeps none, and then they are all 0.

@@ -128,7 +128,7 @@ fn without_lone_surrogates(text: &str) -> Option<String> {
     let mut mended = String::new();
     let mut kept = 0;
     let mut from = 0;
-    while let Some(found) = text[from..].find("\\u") {
+    while let Some(found) = memchr::memmem::find(&text.as_bytes()[from..], b"\\u") {
         let at = from + found;
         let escaped = text[..at].bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1;
         let unit = unit(text, at);
