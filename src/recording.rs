@@ -6,7 +6,7 @@ mod draft;
 mod leaf;
 mod stream;
 
-pub use answers::{Answers, Miss};
+pub use answers::{Answers, Miss, Recorded};
 pub use draft::{Header, stored, write};
 
 use crate::canonical;

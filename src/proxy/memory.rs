@@ -62,7 +62,7 @@ impl Memory for Answers {
 
     fn recall(&mut self, request: &Exchange) -> Result<Recall, Faults> {
         Ok(match self.next(request)? {
-            Some(exchange) => Recall::Recorded(Box::new(exchange)),
+            Some(recorded) => Recall::Recorded(Box::new(recorded.exchange)),
             None => Recall::Missed(self.miss(request)),
         })
     }

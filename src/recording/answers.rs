@@ -26,31 +26,50 @@ enum Origin {
     Evidence,
 }
 
+/// An answer of a file, and what it says.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// The exchange.
+    pub exchange: Exchange,
+    /// What it was as an attempt of a model call, read once for all who look; none where it speaks another API.
+    pub attempt: Option<Attempt>,
+}
+
+impl From<Exchange> for Recorded {
+    fn from(exchange: Exchange) -> Self {
+        Self { attempt: Attempt::of(&exchange), exchange }
+    }
+}
+
 /// The answers of one file, by key, in order.
 #[derive(Debug, Clone)]
 struct Layer {
     file: Utf8PathBuf,
     origin: Origin,
-    exchanges: Vec<Exchange>,
+    answers: Vec<Recorded>,
     /// Where each question is answered; a refresh looks nothing up.
     by_key: HashMap<String, VecDeque<usize>>,
 }
 
 impl Layer {
     /// The next exchange with this key that belongs to the trial; what names no trial belongs to the first.
-    fn next(&mut self, key: &str, request: &Exchange) -> Option<&Exchange> {
+    fn next(&mut self, key: &str, request: &Exchange) -> Option<&Recorded> {
         let waiting = self.by_key.get_mut(key)?;
-        let fits = |index: &usize| self.exchanges.get(*index).is_some_and(|exchange| belongs(exchange, request));
+        let fits = |index: &usize| self.answers.get(*index).is_some_and(|recorded| belongs(&recorded.exchange, request));
         let position = waiting.iter().position(fits)?;
-        self.exchanges.get(waiting.remove(position)?)
+        self.answers.get(waiting.remove(position)?)
+    }
+
+    fn exchanges(&self) -> impl Iterator<Item = &Exchange> {
+        self.answers.iter().map(|recorded| &recorded.exchange)
     }
 }
 
-/// The places of exchanges by what they ask, in order.
-fn by_key(exchanges: &[Exchange], matcher: Matcher<'_>) -> HashMap<String, VecDeque<usize>> {
+/// The places of answers by what was asked, in order.
+fn by_key(answers: &[Recorded], matcher: Matcher<'_>) -> HashMap<String, VecDeque<usize>> {
     let mut by_key: HashMap<String, VecDeque<usize>> = HashMap::new();
-    for (index, exchange) in exchanges.iter().enumerate() {
-        by_key.entry(matcher.key(exchange)).or_default().push_back(index);
+    for (index, recorded) in answers.iter().enumerate() {
+        by_key.entry(matcher.key(&recorded.exchange)).or_default().push_back(index);
     }
     by_key
 }
@@ -132,7 +151,7 @@ impl Answers {
     /// The trials that are recorded; 1 at least, because a wire is one.
     pub fn trials(&self) -> u32 {
         let recordings = self.layers.iter().filter(|layer| layer.origin != Origin::Evidence);
-        let recorded = recordings.flat_map(|layer| &layer.exchanges).filter_map(|exchange| exchange.trial);
+        let recorded = recordings.flat_map(Layer::exchanges).filter_map(|exchange| exchange.trial);
         recorded.max().unwrap_or(1).max(1)
     }
 
@@ -146,19 +165,16 @@ impl Answers {
         if origin != Origin::Evidence {
             check_header(text, &file)?;
         }
-        let mut exchanges = wire::read(text, file.as_str())?;
-        let mut broken = None;
-        // A recording holds completed answers only; in a wire, what failed is a condition and no answer.
-        exchanges.retain(|exchange| {
-            let attempt = Attempt::of(exchange);
-            broken = broken.take().or_else(|| Some((exchange.clone(), attempt.as_ref()?.broken_event?)));
-            attempt.is_none_or(|attempt| attempt.is_content())
-        });
+        let mut answers: Vec<Recorded> = wire::read(text, file.as_str())?.into_iter().map(Recorded::from).collect();
+        let broken = |recorded: &Recorded| recorded.attempt.as_ref()?.broken_event;
+        let broken = answers.iter().find_map(|recorded| Some((&recorded.exchange, broken(recorded)?)));
         if let Some((exchange, event)) = broken.filter(|_| origin != Origin::Evidence) {
-            return Err(broken_event(&exchange, event, text, &file).into());
+            return Err(broken_event(exchange, event, text, &file).into());
         }
-        let by_key = if self.mode == Mode::Refresh { HashMap::new() } else { by_key(&exchanges, self.matcher()) };
-        self.layers.push(Layer { file, origin, exchanges, by_key });
+        // A recording holds completed answers only; in a wire, what failed is a condition and no answer.
+        answers.retain(|recorded| recorded.attempt.as_ref().is_none_or(Attempt::is_content));
+        let by_key = if self.mode == Mode::Refresh { HashMap::new() } else { by_key(&answers, self.matcher()) };
+        self.layers.push(Layer { file, origin, answers, by_key });
         Ok(())
     }
 
@@ -167,7 +183,7 @@ impl Answers {
     ///
     /// # Errors
     /// A file that cannot be read.
-    pub fn next(&mut self, request: &Exchange) -> Result<Option<Exchange>, Faults> {
+    pub fn next(&mut self, request: &Exchange) -> Result<Option<Recorded>, Faults> {
         if self.mode == Mode::Refresh {
             return Ok(None);
         }
@@ -178,7 +194,7 @@ impl Answers {
                 if let Some(found) = layer.next(&key, request) {
                     let answer = found.clone();
                     if is_kept {
-                        self.draft.replayed(answer.clone());
+                        self.draft.replayed(answer.exchange.clone());
                     }
                     *self.given.entry((key, trial(request))).or_default() += 1;
                     return Ok(Some(answer));
@@ -208,8 +224,11 @@ impl Answers {
         let why = match (self.given.get(&(key.clone(), trial(request))), self.nearest(request)) {
             (Some(times), _) => format!("was asked once more than it is recorded ({times} times)"),
             (None, None) => format!("is not recorded, and {} has no recording of this API", self.case),
-            (None, Some((_, nearest))) if self.matcher().key(nearest) == key => format!("is not recorded for trial {}", trial(request)),
+            (None, Some((_, nearest))) if self.matcher().key(&nearest.exchange) == key => {
+                format!("is not recorded for trial {}", trial(request))
+            }
             (None, Some((layer, nearest))) => {
+                let nearest = &nearest.exchange;
                 format!("is not recorded; nearest is {} #{}, {}", layer.file, nearest.seq, drift(nearest, request))
             }
         };
@@ -221,7 +240,7 @@ impl Answers {
     pub fn unused(&self) -> Option<String> {
         let layer = self.layers.iter().find(|layer| layer.origin == Origin::Own)?;
         let run: HashSet<u32> = self.given.keys().map(|(_, trial)| *trial).collect();
-        let waiting = layer.by_key.values().flatten().filter_map(|index| layer.exchanges.get(*index));
+        let waiting = layer.by_key.values().flatten().filter_map(|index| layer.answers.get(*index)).map(|recorded| &recorded.exchange);
         let mut places: Vec<u64> = waiting.filter(|exchange| run.contains(&trial(exchange))).map(|exchange| exchange.seq).collect();
         places.sort_unstable();
         let places: Vec<String> = places.iter().map(|place| format!("#{place}")).collect();
@@ -230,21 +249,21 @@ impl Answers {
 
     /// What became different since the recording: the request, or, where it is the same, the answer.
     pub fn change(&self, answered: &Exchange, attempt: Option<&Attempt>) -> Option<String> {
-        let (_, nearest) = self.nearest(answered)?;
+        let (_, Recorded { exchange: nearest, attempt: recorded }) = self.nearest(answered)?;
         let is_same = nearest.request.body == answered.request.body || self.matcher().key(nearest) == self.matcher().key(answered);
         if !is_same {
             return Some(format!("asked live, {}", on_one_line(&drift(nearest, answered))));
         }
-        let recorded = Attempt::of(nearest).as_ref().map(difference::spoken).unwrap_or_default();
+        let recorded = recorded.as_ref().map(difference::spoken).unwrap_or_default();
         let now = attempt.map(difference::spoken).unwrap_or_default();
         let words = || on_one_line(&difference::lines(&recorded, &now).join("\n"));
         (recorded != now).then(|| format!("the same request got another answer: {}", words()))
     }
 
-    fn nearest(&self, request: &Exchange) -> Option<(&Layer, &Exchange)> {
-        let known = self.layers.iter().flat_map(|layer| layer.exchanges.iter().map(move |exchange| (layer, exchange)));
-        let same_api = known.filter(|(_, exchange)| Api::of(exchange) == Api::of(request));
-        same_api.min_by_key(|(_, exchange)| difference::distance(&exchange.request.body, &request.request.body))
+    fn nearest(&self, request: &Exchange) -> Option<(&Layer, &Recorded)> {
+        let known = self.layers.iter().flat_map(|layer| layer.answers.iter().map(move |recorded| (layer, recorded)));
+        let same_api = known.filter(|(_, recorded)| Api::of(&recorded.exchange) == Api::of(request));
+        same_api.min_by_key(|(_, recorded)| difference::distance(&recorded.exchange.request.body, &request.request.body))
     }
 
     /// Writes the recording anew if anything was asked live.
@@ -259,7 +278,8 @@ impl Answers {
             return Ok(Writing::default());
         }
         let matcher = Matcher { matching: &self.matching, redactor: &self.redactor };
-        let old = self.layers.into_iter().find(|layer| layer.origin == Origin::Own).map(|layer| layer.exchanges).unwrap_or_default();
+        let own = self.layers.into_iter().find(|layer| layer.origin == Origin::Own);
+        let old: Vec<Exchange> = own.into_iter().flat_map(|layer| layer.answers).map(|recorded| recorded.exchange).collect();
         let kept = if is_complete && !self.is_swap { other_trials(old, &self.draft, matcher) } else { self.draft.unasked(old) };
         let text = self.draft.text(kept, header, &self.redactor);
         let path = if self.is_swap { swaps_path } else { path };

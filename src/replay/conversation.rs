@@ -10,9 +10,9 @@ use crate::fault::{Fault, Faults, Place};
 use crate::limit;
 use crate::price::Price;
 use crate::project::{self, Api, PromptTarget, Target};
-use crate::prompt::{Part, Prompt, Recorded};
+use crate::prompt::{self, Part, Prompt};
 use crate::provider::{self, Conversation, Endpoint, Tool};
-use crate::recording::Answers;
+use crate::recording::{Answers, Recorded};
 use crate::request::Request;
 use crate::trace::{Document, Message, ToolRequest};
 use crate::verdict::Doubt;
@@ -107,8 +107,12 @@ impl Speaker {
         let messages = input::recorded_messages(&case.input);
         let input = messages.iter().rev().find(|message| message.role == "user").map(|message| message.text.clone()).unwrap_or_default();
         let empty: [Passage; 0] = [];
-        let recorded =
-            Recorded { input: &input, messages: &messages, documents: case.documents.as_deref().unwrap_or(&empty), vars: &self.vars };
+        let recorded = prompt::Recorded {
+            input: &input,
+            messages: &messages,
+            documents: case.documents.as_deref().unwrap_or(&empty),
+            vars: &self.vars,
+        };
         let tools = match &self.tools {
             Some(tools) => tools.clone(),
             None => case.tools.iter().filter_map(Tool::from_json).collect(),
@@ -188,9 +192,9 @@ impl Session<'_> {
     async fn ask(&mut self, conversation: &Conversation, turn: u32) -> Result<(Exchange, Option<Attempt>), Halt> {
         let request = self.speaker.request(conversation);
         let asked = Exchange { seq: u64::from(turn), ms: None, at: None, upstream: None, trial: Some(self.trial), request, response: None };
-        if let Some(recorded) = self.answers.next(&asked)? {
-            let answered = Exchange { response: recorded.response, ms: recorded.ms, ..asked };
-            let attempt = Attempt::of(&answered);
+        if let Some(Recorded { exchange, attempt }) = self.answers.next(&asked)? {
+            let answered = Exchange { response: exchange.response, ms: exchange.ms, ..asked };
+            let attempt = attempt.map(|attempt| attempt.given_to(&answered));
             return Ok((answered, attempt));
         }
         let (Some(client), Some(endpoint)) = (self.stage.client, &self.speaker.endpoint) else {

@@ -190,18 +190,11 @@ impl Attempt {
         if matches!(api, Api::Other(_)) {
             return None;
         }
-        let body = &exchange.request.body;
         let response = exchange.response.as_ref();
         let answer = response.map(|response| answer(&api, response)).unwrap_or_default();
-        let header = |name: &str| exchange.request.headers.get(name).map(String::as_str);
-        let streamed = body.get("stream").and_then(Value::as_bool).unwrap_or(false);
         Some(Self {
-            seq: exchange.seq,
-            began_ns: exchange.at.as_deref().and_then(nanos),
-            model_requested: body.get("model").and_then(Value::as_str).map(str::to_string),
             model_responded: answer.model.filter(|model| !model.is_empty()),
             response_id: answer.id.filter(|id| !id.is_empty()),
-            streamed,
             status: response.map(|response| response.status),
             end: response.map(|response| response.end),
             first_token: first_token(response, answer.first_content),
@@ -213,12 +206,55 @@ impl Attempt {
             usage: answer.usage.counted(),
             error: answer.error,
             filtered: answer.filtered,
-            retry_header: header("x-stainless-retry-count").and_then(|count| count.parse().ok()),
-            traceparent: header("traceparent").map(str::to_string),
             retry_after: response.and_then(retry_after),
             broken_event: answer.broken.map(|index| index + 1),
-            api,
+            ..Self::asked(exchange, api)
         })
+    }
+
+    /// What a request says of the attempt that it is; nothing of an answer.
+    fn asked(exchange: &Exchange, api: Api) -> Self {
+        let body = &exchange.request.body;
+        let header = |name: &str| exchange.request.headers.get(name).map(String::as_str);
+        Self {
+            seq: exchange.seq,
+            began_ns: exchange.at.as_deref().and_then(nanos),
+            api,
+            model_requested: body.get("model").and_then(Value::as_str).map(str::to_string),
+            model_responded: None,
+            response_id: None,
+            streamed: body.get("stream").and_then(Value::as_bool).unwrap_or(false),
+            status: None,
+            end: None,
+            first_token: None,
+            total: None,
+            text: None,
+            refusal: None,
+            tool_calls: Vec::new(),
+            finish: None,
+            usage: Usage::default(),
+            error: None,
+            filtered: Vec::new(),
+            retry_header: header("x-stainless-retry-count").and_then(|count| count.parse().ok()),
+            traceparent: header("traceparent").map(str::to_string),
+            retry_after: None,
+            broken_event: None,
+        }
+    }
+
+    /// The same answer given to another request of the same API, as a recording gives it again.
+    pub fn given_to(self, exchange: &Exchange) -> Self {
+        let asked = Self::asked(exchange, self.api);
+        Self {
+            api: asked.api,
+            seq: asked.seq,
+            began_ns: asked.began_ns,
+            model_requested: asked.model_requested,
+            streamed: asked.streamed,
+            retry_header: asked.retry_header,
+            traceparent: asked.traceparent,
+            ..self
+        }
     }
 
     /// Whether there was no usable answer: an HTTP error, an error event, a broken or empty stream, or nothing at all.

@@ -49,7 +49,7 @@ pub(super) async fn answer(
     }
     let asked = asked(request, trial);
     if let Some(recorded) = answers.next(&asked)? {
-        return Ok(Answer::Text(recorded.response.map(|response| said(&response.payload)).unwrap_or_default()));
+        return Ok(Answer::Text(recorded.exchange.response.map(|response| said(&response.payload)).unwrap_or_default()));
     }
     if stage.client.is_none() {
         return Ok(Answer::Unrecorded(unrecorded(case, request)));
