@@ -103,9 +103,11 @@ impl Stream {
     fn close(mut self, size: usize, now: f64) -> (Payload, Vec<usize>) {
         let is_whole = self.splitter.pending() == 0;
         self.events.extend(self.splitter.close(now));
-        let framed: usize = self.events.iter().map(|event| sse::frame(event).len()).sum();
-        let cuts = if is_whole && framed == size { self.cuts } else { Vec::new() };
-        (Payload::Events(self.events), cuts)
+        let framed = || self.events.iter().map(|event| sse::frame(event).len()).sum::<usize>();
+        if !self.cuts.is_empty() && (!is_whole || framed() != size) {
+            self.cuts.clear();
+        }
+        (Payload::Events(self.events), self.cuts)
     }
 }
 

@@ -4,10 +4,12 @@ use super::{End, Event, Exchange, Payload, Request, Response, sse};
 use crate::fault::{Fault, Faults, Place};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 #[derive(Deserialize)]
 struct RawExchange {
@@ -123,12 +125,15 @@ pub fn mended(text: &str) -> Cow<'_, str> {
     without_lone_surrogates(text).map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
+/// Made once, because most texts that are looked through are short.
+static ESCAPE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\\u"));
+
 /// The text with every lone `\uD8xx` escape replaced by U+FFFD; none when there is none.
 fn without_lone_surrogates(text: &str) -> Option<String> {
     let mut mended = String::new();
     let mut kept = 0;
     let mut from = 0;
-    while let Some(found) = memchr::memmem::find(&text.as_bytes()[from..], b"\\u") {
+    while let Some(found) = ESCAPE.find(&text.as_bytes()[from..]) {
         let at = from + found;
         let escaped = text[..at].bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1;
         let unit = unit(text, at);

@@ -1,6 +1,7 @@
 //! Server-sent events, split as the standard says, and an event that no blank line closed kept as well.
 
 use super::Event;
+use std::borrow::Cow;
 
 /// The events of a stream that was kept as one text; times are unknown and 0.
 pub fn split(text: &str) -> Vec<Event> {
@@ -48,8 +49,7 @@ impl Splitter {
             rest = &rest[1..];
         }
         while let Some(end) = memchr::memchr2(b'\r', b'\n', rest) {
-            self.line.extend_from_slice(&rest[..end]);
-            events.extend(self.end_line(t_ms));
+            events.extend(self.end_line(&rest[..end], t_ms));
             let is_pair = rest[end] == b'\r' && rest.get(end + 1) == Some(&b'\n');
             self.after_cr = rest[end] == b'\r' && end + 1 == rest.len();
             rest = &rest[end + if is_pair { 2 } else { 1 }..];
@@ -61,7 +61,7 @@ impl Splitter {
     /// The event that the end of the stream closes.
     pub fn close(&mut self, t_ms: f64) -> Option<Event> {
         if !self.line.is_empty() {
-            self.end_line(t_ms);
+            self.end_line(b"", t_ms);
         }
         self.open.close(t_ms)
     }
@@ -71,9 +71,16 @@ impl Splitter {
         self.line.len() + self.open.data.as_ref().map_or(0, String::len)
     }
 
-    fn end_line(&mut self, t_ms: f64) -> Option<Event> {
-        let line = std::mem::take(&mut self.line);
-        let text = String::from_utf8_lossy(&line);
+    /// Takes the last bytes of a line; most lines come whole, and are not copied first.
+    fn end_line(&mut self, bytes: &[u8], t_ms: f64) -> Option<Event> {
+        let mut begun = std::mem::take(&mut self.line);
+        let line = if begun.is_empty() {
+            bytes
+        } else {
+            begun.extend_from_slice(bytes);
+            &begun
+        };
+        let text = std::str::from_utf8(line).map_or_else(|_| String::from_utf8_lossy(line), Cow::Borrowed);
         let text = if std::mem::replace(&mut self.begun, true) { &*text } else { text.strip_prefix('\u{feff}').unwrap_or(&text) };
         if text.is_empty() {
             return self.open.close(t_ms);
