@@ -5,6 +5,10 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::runtime::{Builder, Runtime};
 
+/// Threads of each core that write files. They only wait: a file system makes all files that are waited for durable in one
+/// go, so that sixteen at once take hardly longer than one.
+const WRITERS: usize = 16;
+
 /// The runtimes of a run: connections, timers and programs live on them.
 #[derive(Debug)]
 pub(super) struct Crew {
@@ -22,8 +26,8 @@ impl Crew {
     /// # Errors
     /// The machine grants no more threads.
     pub(super) fn apart() -> Result<Self, Fault> {
-        // Threads that write files: a disk does not become faster by more of them.
-        let own = (0..cores()).map(|_| built(Builder::new_current_thread().max_blocking_threads(2))).collect::<Result<_, _>>()?;
+        let own = (0..cores()).map(|_| built(Builder::new_current_thread().max_blocking_threads(WRITERS)));
+        let own = own.collect::<Result<_, _>>()?;
         Ok(Self { own, ..Self::together()? })
     }
 
