@@ -33,6 +33,8 @@ struct Load {
 /// What one way of doing it took, round by round.
 struct Way<'a> {
     name: &'static str,
+    /// Whether it sends the requests.
+    asks: bool,
     run: Box<dyn Fn() -> Cost + 'a>,
     costs: Vec<Cost>,
 }
@@ -52,41 +54,42 @@ fn workload(name: &str, load: &Load) {
     let folder = suite(load.cases, "local/mock-model", &settings, true);
     let live = ["run", "--mode", "refresh", "--trials", "1", "--allow-host", "127.0.0.1"];
     let mut ways = [
-        way("bare loop", || floor(server, load)),
-        way("run (replay)", || relapse(folder.path(), &["run"], true)),
-        way("run --mode refresh, CI", || relapse(folder.path(), &live, true)),
-        way("run --mode refresh", || relapse(folder.path(), &live, false)),
+        way("bare loop", true, || floor(server, load)),
+        way("run (replay)", false, || relapse(folder.path(), &["run"], true)),
+        way("run --mode refresh, CI", true, || relapse(folder.path(), &live, true)),
+        way("run --mode refresh", true, || relapse(folder.path(), &live, false)),
     ];
     for _ in 0..load.rounds {
         ways.iter_mut().for_each(|way| way.costs.push((way.run)()));
     }
-    say(format_args!("{} cases {name}, {} at once, medians of {}:", load.cases, load.concurrency, load.rounds));
+    say(format_args!("{} cases {name}, {} at once, {} rounds:", load.cases, load.concurrency, load.rounds));
     let ideal = load.latency * load.cases.div_ceil(load.concurrency) as u32;
-    let floor = median(&ways[0]).wall;
+    let floor = typical(&ways[0]);
     for way in &ways {
-        let Cost { wall, cpu, memory } = median(way);
+        let Cost { wall, cpu, memory } = typical(way);
         let of_ideal = if ideal.is_zero() { String::new() } else { format!("  {:.3} of the ideal", wall.div_duration_f64(ideal)) };
-        let (each, mib) = (cpu / load.cases as u32, memory / 1024);
-        let of_process = if cpu.is_zero() { String::new() } else { format!("  {each:>8.1?} of CPU a case, {mib} MiB") };
-        let (name, ratio) = (way.name, wall.div_duration_f64(floor));
+        let each = |cpu: Duration| (cpu / load.cases as u32).as_secs_f64() * 1e6;
+        // A replay sends nothing: all that it takes is its own.
+        let own = if way.asks { cpu.saturating_sub(floor.cpu) } else { cpu };
+        let of_memory = if memory == 0 { String::new() } else { format!(", {} MiB", memory / 1024) };
+        let of_process = format!("  {:>6.1} µs of CPU a case, {:>6.1} over the loop{of_memory}", each(cpu), each(own));
+        let (name, ratio) = (way.name, wall.div_duration_f64(floor.wall));
         say(format_args!("  {name:<24}{wall:>10.1?}  {ratio:>6.2} of the loop{of_ideal}{of_process}"));
     }
 }
 
-fn way<'a>(name: &'static str, run: impl Fn() -> Cost + 'a) -> Way<'a> {
-    Way { name, run: Box::new(run), costs: Vec::new() }
+fn way<'a>(name: &'static str, asks: bool, run: impl Fn() -> Cost + 'a) -> Way<'a> {
+    Way { name, asks, run: Box::new(run), costs: Vec::new() }
 }
 
-fn median(way: &Way<'_>) -> Cost {
-    let middle = |mut values: Vec<u128>| {
-        values.sort_unstable();
-        values[values.len() / 2]
-    };
-    let of = |value: fn(&Cost) -> u128| middle(way.costs.iter().map(value).collect());
-    let nanos = |value: u128| Duration::from_nanos(u64::try_from(value).unwrap_or(u64::MAX));
+/// The median of the times, the most of the memory, and the mean of the processor's time, which is counted in steps so
+/// coarse that one round says little.
+fn typical(way: &Way<'_>) -> Cost {
+    let mut walls: Vec<Duration> = way.costs.iter().map(|cost| cost.wall).collect();
+    walls.sort_unstable();
     Cost {
-        wall: nanos(of(|cost| cost.wall.as_nanos())),
-        cpu: nanos(of(|cost| cost.cpu.as_nanos())),
+        wall: walls[walls.len() / 2],
+        cpu: way.costs.iter().map(|cost| cost.cpu).sum::<Duration>() / way.costs.len() as u32,
         memory: way.costs.iter().map(|cost| cost.memory).max().unwrap_or_default(),
     }
 }
@@ -97,7 +100,7 @@ fn say(line: std::fmt::Arguments<'_>) {
 
 /// The requests and nothing else: one thread, connections that stay open, bodies read to their end.
 fn floor(server: SocketAddr, load: &Load) -> Cost {
-    let begun = Instant::now();
+    let (begun, before) = (Instant::now(), thread_time());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     // A second call finds the provider installed, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -110,7 +113,7 @@ fn floor(server: SocketAddr, load: &Load) -> Cost {
     let bytes = runtime
         .block_on(stream::iter(0..load.cases).map(ask).buffer_unordered(load.concurrency).fold(0, |sum, size| async move { sum + size }));
     assert!(bytes > load.cases * 500, "the answers are whole");
-    Cost { wall: begun.elapsed(), ..Cost::default() }
+    Cost { wall: begun.elapsed(), cpu: thread_time().saturating_sub(before), ..Cost::default() }
 }
 
 fn body(index: usize) -> String {
@@ -137,6 +140,12 @@ fn relapse(root: &Path, arguments: &[&str], is_ci: bool) -> Cost {
         (wall, watch.join().expect("a number"))
     });
     Cost { wall: memory.0, cpu: children_time().saturating_sub(before), memory: memory.1 }
+}
+
+/// Time of the processor that this thread took, as Linux tells it: in nanoseconds.
+fn thread_time() -> Duration {
+    let told = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    Duration::from_nanos(told.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap_or_default())
 }
 
 /// Time of the processor that processes which have ended took, as Linux tells it: in hundredths of a second.
