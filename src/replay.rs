@@ -5,6 +5,7 @@ mod application;
 mod cause;
 mod conversation;
 mod interrupt;
+mod notes;
 mod schedule;
 mod traces;
 
@@ -22,6 +23,7 @@ use crate::verdict::{CaseReport, Doubt, Outcome};
 use crate::wire::Exchange;
 use acceptance::Acceptance;
 use interrupt::Interrupt;
+use notes::Notes;
 use schedule::Crew;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -263,7 +265,7 @@ async fn speak(
     let Assignment { case, target } = assignment;
     let mut answers = stage.answers(assignment)?;
     let mut trials = examiner.trials(&target.name, source(stage, &answers), stage.standard);
-    let (mut spent, mut notes, mut unrecorded, mut is_complete) = (Spent::default(), Vec::new(), 0, true);
+    let (mut spent, mut notes, mut unrecorded, mut is_complete) = (Spent::default(), Notes::default(), 0, true);
     while let Some(trial) = trials.next() {
         let held = speaker.converse(stage, case, &mut answers, trial).await?;
         if held.spent.requests > 0 {
@@ -271,7 +273,7 @@ async fn speak(
         }
         spent += held.spent;
         unrecorded += held.unrecorded;
-        notes.extend(held.notes.into_iter().map(|note| if trial > 1 { format!("trial {trial}, {note}") } else { note }));
+        held.notes.into_iter().for_each(|note| notes.add(trial, note));
         match held.outcome {
             Ok(request) => {
                 let (grades, cost) = stage.graders.grade(examiner, &request).await?;
@@ -285,12 +287,12 @@ async fn speak(
             }
         }
     }
-    notes.extend(answers.unused().filter(|_| is_complete && stage.mode == Mode::Replay));
+    let unused = answers.unused().filter(|_| is_complete && stage.mode == Mode::Replay);
     let header = Header { case: &case.id, target: &target.name, model: Some(speaker.full_name()), date: &day(stage.standard.now) };
     let saved = answers.save(is_complete, &header, stage.destination);
     let mut report = trials.close();
     charge(&mut report, spent);
-    report.notes.extend(notes);
+    report.notes.extend(notes.told().chain(unused));
     if unrecorded > 0 {
         report.signals.set_number("calls.unrecorded", Some(f64::from(unrecorded)));
         report.next = Some("add the lines above to `tool_results`, then run `relapse compile`".into());
