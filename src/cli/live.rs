@@ -10,6 +10,7 @@ use crate::grading::Graders;
 use crate::project::{Budget, Project};
 use crate::provider;
 use crate::redact::Redactor;
+use crate::suite::each_on_all_cores;
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -36,7 +37,9 @@ pub(super) fn graders<'a>(
     let Some(client) = client else { return Ok(graders) };
     let mut faults = Faults::new();
     let cases: BTreeMap<&str, &Case> = cases.iter().map(|case| (case.id.as_str(), *case)).collect();
-    let examiners: Vec<Examiner<'_>> = cases.values().filter_map(|case| faults.take(Examiner::new(root, case))).collect();
+    let cases: Vec<&Case> = cases.into_values().collect();
+    let examiners = each_on_all_cores(&cases, |case| Examiner::new(root, case));
+    let examiners: Vec<Examiner<'_>> = examiners.into_iter().filter_map(|examiner| faults.take(examiner)).collect();
     faults.into_result(())?;
     let questions = examiners.iter().flat_map(Examiner::questions);
     graders.live(client, anew, questions, &|name| std::env::var(name).ok())
