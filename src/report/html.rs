@@ -11,10 +11,8 @@ use minijinja::value::Serde;
 use serde::Serialize;
 use std::io::{self, Write};
 
-/// Where a waterfall's bars begin, in thousandths of its width: the names stand before them.
-const LEFT: f64 = 260.0;
-/// The height of a bar with its gap, in the units of the drawing.
-const ROW: f64 = 22.0;
+/// The narrowest bar, in thousandths of a waterfall's width: what took no time is to be seen, too.
+const NARROWEST: f64 = 4.0;
 
 /// Writes the report; every recorded text is escaped by the template engine, and the page may load and run nothing.
 ///
@@ -101,12 +99,11 @@ struct Test {
     line: u32,
 }
 
-/// A waterfall in the units of its drawing.
+/// A waterfall, its bars in thousandths of its width: names and times are text beside them, which no scale makes small.
 #[derive(Debug, Serialize)]
 struct Drawing {
     label: &'static str,
     total: String,
-    height: f64,
     bars: Vec<Stroke>,
 }
 
@@ -117,7 +114,6 @@ struct Stroke {
     failed: bool,
     time: String,
     x: f64,
-    y: f64,
     width: f64,
 }
 
@@ -293,18 +289,16 @@ fn drawings(case: &CaseReport, story: Option<&Story>) -> Vec<Drawing> {
 }
 
 fn drawing(label: &'static str, waterfall: &Waterfall, longest: f64) -> Drawing {
-    let scale = if longest > 0.0 { (1000.0 - LEFT) / longest } else { 0.0 };
-    let bars = waterfall.bars.iter().take(limit::HTML_BARS).enumerate().map(|(index, bar)| Stroke {
+    let scale = if longest > 0.0 { 1000.0 / longest } else { 0.0 };
+    let bars = waterfall.bars.iter().take(limit::HTML_BARS).map(|bar| Stroke {
         name: shown(&inert::clip(&bar.name, 40)),
         kind: shown(&bar.kind),
         failed: bar.failed,
         time: bar.duration.map_or_else(|| "no end".into(), seconds),
-        x: tenth(LEFT + bar.start * scale),
-        y: index as f64 * ROW,
-        width: tenth((bar.duration.unwrap_or(0.0) * scale).max(2.0)),
+        x: tenth((bar.start * scale).min(1000.0 - NARROWEST)),
+        width: tenth((bar.duration.unwrap_or(0.0) * scale).max(NARROWEST)),
     });
-    let bars: Vec<Stroke> = bars.collect();
-    Drawing { label, total: seconds(waterfall.total()), height: bars.len() as f64 * ROW, bars }
+    Drawing { label, total: seconds(waterfall.total()), bars: bars.collect() }
 }
 
 fn seconds(time: f64) -> String {
@@ -353,6 +347,17 @@ mod tests {
         let story = Story { prose: "## What happened\nIt <b>broke</b>.".into(), incident: waterfall, healthy: None };
         summary.stories.insert(failing.id.clone(), story);
         insta::assert_snapshot!(text(&summary).split("</style>").nth(1).expect("a body"));
+    }
+
+    #[test]
+    fn no_text_is_drawn_where_a_narrow_screen_would_make_it_small() {
+        let mut summary = sample::summary();
+        let bar = Bar { kind: "model".into(), name: "gpt-4o-mini".into(), start: 0.0, duration: None, failed: true };
+        summary.cases.iter_mut().for_each(|case| case.waterfall = Waterfall { bars: vec![bar.clone()] });
+        let text = text(&summary);
+        let drawn = text.split("<svg").skip(1).filter_map(|rest| rest.split("</svg>").next()).collect::<Vec<_>>();
+        assert!(!drawn.is_empty() && drawn.iter().all(|drawing| !drawing.contains("<text")));
+        assert!(text.contains(r#"<span>gpt-4o-mini</span><span class="time">no end, failed</span>"#));
     }
 
     #[test]
