@@ -4,7 +4,7 @@
 use camino::Utf8PathBuf;
 use divan::Bencher;
 use divan::counter::BytesCount;
-use relapse::evidence::{stream, stream_files};
+use relapse::evidence::{stream, stream_files, stream_in_order};
 use relapse::mapping::Mapping;
 use relapse::otlp::read;
 use serde_json::{Value, json};
@@ -147,4 +147,17 @@ fn requests_of_a_file_of_yours(bencher: Bencher<'_, '_>) {
     let Ok(path) = std::env::var("RELAPSE_BENCH_OTLP") else { return };
     let Ok(metadata) = fs::metadata(&path) else { return };
     bencher.counter(BytesCount::new(metadata.len())).bench(|| File::open(&path).map(count_requests));
+}
+
+/// The same as `relapse trace` does it: a second thread makes requests of what the first has read.
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn requests_of_a_file_of_yours_beside_the_reader(bencher: Bencher<'_, '_>) {
+    let Ok(path) = std::env::var("RELAPSE_BENCH_OTLP") else { return };
+    let Ok(metadata) = fs::metadata(&path) else { return };
+    let files = [Utf8PathBuf::from(path)];
+    bencher.counter(BytesCount::new(metadata.len())).bench(|| {
+        let mut count = 0;
+        let read = stream_in_order(&files, Mapping::built_in(), &mut |request| count += usize::from(!request.fields.is_empty()));
+        read.map(|_| count)
+    });
 }

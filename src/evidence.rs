@@ -3,7 +3,7 @@
 mod open;
 mod stream;
 
-pub use stream::{stream, stream_files};
+pub use stream::{stream, stream_files, stream_in_order};
 
 use crate::fault::{Fault, Faults};
 use crate::mapping::Mapping;

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use camino::Utf8PathBuf;
-use relapse::evidence::{Evidence, stream, stream_files};
+use relapse::evidence::{Evidence, stream, stream_files, stream_in_order};
 use relapse::field::State;
 use relapse::limit;
 use relapse::mapping::Mapping;
@@ -11,6 +11,7 @@ use std::cell::Cell;
 use std::fs;
 use std::io::{self, Read};
 use std::sync::Mutex;
+use tempfile::TempDir;
 
 fn span(trace: usize, id: usize, parent: Option<usize>, attributes: &str) -> String {
     let parent = parent.map(|parent| format!(r#""parentSpanId":"{parent:016x}","#)).unwrap_or_default();
@@ -53,11 +54,16 @@ fn streamed(text: &str) -> Vec<String> {
     requests
 }
 
-fn files_told(texts: &[&str], threads: usize) -> Vec<String> {
+fn written(texts: &[&str]) -> (TempDir, Vec<Utf8PathBuf>) {
     let folder = tempfile::tempdir().unwrap();
     let path = |index: usize| Utf8PathBuf::from_path_buf(folder.path().join(format!("{index}.jsonl"))).unwrap();
     let files: Vec<Utf8PathBuf> = (0..texts.len()).map(path).collect();
     files.iter().zip(texts).for_each(|(file, text)| fs::write(file, text).unwrap());
+    (folder, files)
+}
+
+fn files_told(texts: &[&str], threads: usize) -> Vec<String> {
+    let (_folder, files) = written(texts);
     let requests = Mutex::new(Vec::new());
     let diagnostics =
         stream_files(&files, threads, Mapping::built_in(), &|request: Request| requests.lock().unwrap().push(told(&request))).unwrap();
@@ -155,6 +161,21 @@ fn threads_change_nothing_but_the_order() {
     let one = files_told(&texts, 1);
     assert_eq!(one.len(), 100);
     assert_eq!(files_told(&texts, 2), one);
+}
+
+#[test]
+fn a_thread_that_makes_requests_beside_the_reader_keeps_their_order() {
+    // Some are told as they become complete, one over two files, and the others at the end.
+    let (early, late) = (line(&[model(1), root(1)]), line(&[model(2)]));
+    let first =
+        [noise(100, limit::QUIET_BYTES as usize + 1).as_str(), &early, &noise(200, limit::QUIET_BYTES as usize + 1), &late].concat();
+    let (_folder, files) = written(&[&first, &line(&[root(2), model(3), root(3)])]);
+    let one_after_the_other = Mutex::new(Vec::new());
+    stream_files(&files, 1, Mapping::built_in(), &|request| one_after_the_other.lock().unwrap().push(told(&request))).unwrap();
+    let mut in_order = Vec::new();
+    stream_in_order(&files, Mapping::built_in(), &mut |request| in_order.push(told(&request))).unwrap();
+    assert!(in_order.len() > 3, "{}", in_order.len());
+    assert_eq!(in_order, one_after_the_other.into_inner().unwrap());
 }
 
 #[test]

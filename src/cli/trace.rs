@@ -2,7 +2,7 @@
 
 use super::print::Terminal;
 use crate::disk::{self, Root};
-use crate::evidence::{Evidence, stream_files};
+use crate::evidence::{Evidence, stream_in_order};
 use crate::fault::{Fault, Faults, suggest};
 use crate::field;
 use crate::limit;
@@ -13,7 +13,6 @@ use crate::request::Request;
 use crate::verdict::Outcome;
 use camino::{Utf8Path, Utf8PathBuf};
 use globset::GlobBuilder;
-use std::sync::{Mutex, PoisonError};
 use walkdir::WalkDir;
 
 /// Show what a request did: stages, tokens, outcome, and what its telemetry hides or gets wrong
@@ -126,29 +125,26 @@ fn one_by_one(
     args: &Args,
     (mapping, terminal): (&Mapping, Terminal),
 ) -> Result<Outcome, Faults> {
-    let told = Mutex::new((0, Outcome::Passed));
+    let (mut count, mut outcome) = (0, Outcome::Passed);
     let (format, id) = (args.format, args.trace_id.as_deref().map(str::to_lowercase));
-    let sink = |request: Request| {
+    let mut sink = |request: Request| {
         let is_meant = |id: &String| request.trace.as_ref().is_some_and(|trace| trace.has_id(id));
         if !id.as_ref().is_none_or(is_meant) {
             return;
         }
-        let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = Vec::new();
         match format {
-            Format::Json => drop(trace::json_item(&request, told.0, &mut text)),
+            Format::Json => drop(trace::json_item(&request, count, &mut text)),
             Format::Text if id.is_some() => drop(screen::write(&request, terminal.screen(), &mut text)),
             Format::Text => drop(screen::row(&request, terminal.screen(), &mut text)),
         }
         terminal.raw(&text);
-        told.0 += 1;
+        count += 1;
         if let Outcome::Regressed = gate(&[request], required, format, terminal) {
-            told.1 = Outcome::Regressed;
+            outcome = Outcome::Regressed;
         }
     };
-    // With one thread the order is the files'.
-    let diagnostics = stream_files(files, 1, mapping, &sink);
-    let (count, outcome) = told.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let diagnostics = stream_in_order(files, mapping, &mut sink);
     match format {
         Format::Json => terminal.raw(trace::json_end(count).as_bytes()),
         Format::Text => diagnostics.iter().flatten().for_each(|diagnostic| terminal.line(&format!("odd: {diagnostic}"))),

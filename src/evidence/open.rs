@@ -20,6 +20,16 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// Telemetry that is whole as it is.
+    pub(super) fn of(spans: Vec<Span>, logs: Vec<LogRecord>) -> Self {
+        Self { spans, logs, ..Self::default() }
+    }
+
+    /// The trace's id, where a span has come of it.
+    pub(super) fn id(&self) -> Option<&str> {
+        self.spans.first().map(|span| span.trace_id.as_str())
+    }
+
     /// Takes what another file has of the same trace.
     pub(super) fn join(&mut self, other: Self) {
         self.spans.extend(other.spans);

@@ -11,7 +11,7 @@ use crate::request::Request;
 use crate::vendor;
 use camino::{Utf8Path, Utf8PathBuf};
 use std::io::Read;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 
 /// Reads one stream. Requests come as their traces become complete: the root has come, and then nothing for
 /// [`limit::QUIET_BYTES`]; the others come at the end.
@@ -45,21 +45,27 @@ pub fn stream_files(
     mapping: &Mapping,
     sink: &(impl Fn(Request) + Sync),
 ) -> Result<Vec<String>, Faults> {
-    let shared = Shared {
-        mapping,
-        sink,
-        // Neighbours of a file are read soon after it.
-        open: Mutex::new(Open::new(threads.max(1) as u64 + 2)),
-        diagnostics: Mutex::new(Vec::new()),
-        faults: Mutex::new(Faults::new()),
-    };
-    // Log records wait for their spans, so that these need not wait for them.
-    let (logs, spans): (Vec<&Utf8PathBuf>, Vec<&Utf8PathBuf>) = files.iter().partition(|file| holds_logs(file));
-    shared.read_all(&logs, threads);
-    shared.read_all(&spans, threads);
-    let rest = locked(&shared.open).rest();
-    shared.tell_all(rest, threads);
-    shared.finish()
+    let tell = |complete: Vec<Held>| complete.into_iter().flat_map(|held| requests(held, mapping)).for_each(sink);
+    Files::new(&tell, threads).read(files, threads)
+}
+
+/// Traces that wait for the thread that makes requests of them, in lots of those that were complete together.
+const WAITING: usize = 8;
+
+/// Reads files as [`stream_files`] does, in their order: one thread reads, and another makes requests of what is complete.
+///
+/// # Errors
+/// As [`stream_files`].
+pub fn stream_in_order(files: &[Utf8PathBuf], mapping: &Mapping, sink: &mut (impl FnMut(Request) + Send)) -> Result<Vec<String>, Faults> {
+    let (sender, receiver) = mpsc::sync_channel::<Vec<Held>>(WAITING);
+    std::thread::scope(|scope| {
+        scope.spawn(move || receiver.into_iter().flatten().flat_map(|held| requests(held, mapping)).for_each(sink));
+        // Nobody receives any more only where that thread has panicked, and then so does the scope.
+        let tell = |complete| drop(sender.send(complete));
+        let read = Files::new(&tell, 1).read(files, 1);
+        drop(sender);
+        read
+    })
 }
 
 fn holds_logs(file: &Utf8Path) -> bool {
@@ -82,9 +88,10 @@ fn each<T>(items: impl ExactSizeIterator<Item = T> + Send, threads: usize, work:
     });
 }
 
-struct Shared<'a, S> {
-    mapping: &'a Mapping,
-    sink: &'a S,
+/// Files that are being read.
+struct Files<'a, T> {
+    /// What is done with traces that are complete.
+    tell: &'a T,
     /// Traces that were open at the end of their files.
     open: Mutex<Open>,
     diagnostics: Mutex<Vec<String>>,
@@ -95,24 +102,33 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl<S: Fn(Request) + Sync> Shared<'_, S> {
-    fn read_all(&self, files: &[&Utf8PathBuf], threads: usize) {
-        each(files.iter(), threads, |file| {
-            if let Err(fault) = self.read(file) {
-                locked(&self.faults).push(fault.in_file(file.as_str()));
-            }
-        });
+impl<'a, T: Fn(Vec<Held>) + Sync> Files<'a, T> {
+    fn new(tell: &'a T, threads: usize) -> Self {
+        // Neighbours of a file are read soon after it.
+        let open = Open::new(threads.max(1) as u64 + 2);
+        Self { tell, open: Mutex::new(open), diagnostics: Mutex::default(), faults: Mutex::new(Faults::new()) }
     }
 
-    /// What is left open at the end: all of it where the files are small.
-    fn tell_all(&self, rest: Vec<(String, Held)>, threads: usize) {
-        each(rest.into_iter(), threads, |(_, held)| self.tell(held));
+    fn read(self, files: &[Utf8PathBuf], threads: usize) -> Result<Vec<String>, Faults> {
+        // Log records wait for their spans, so that these need not wait for them.
+        let (logs, spans): (Vec<&Utf8PathBuf>, Vec<&Utf8PathBuf>) = files.iter().partition(|file| holds_logs(file));
+        for files in [logs, spans] {
+            each(files.into_iter(), threads, |file| {
+                if let Err(fault) = self.read_one(file) {
+                    locked(&self.faults).push(fault.in_file(file.as_str()));
+                }
+            });
+        }
+        // What is left open at the end is all there is where the files are small.
+        let rest = locked(&self.open).rest();
+        each(rest.into_iter(), threads, |(_, held)| (self.tell)(vec![held]));
+        self.finish()
     }
 
-    fn read(&self, file: &Utf8Path) -> Result<(), Fault> {
+    fn read_one(&self, file: &Utf8Path) -> Result<(), Fault> {
         let mut open = Open::new(limit::QUIET_BYTES);
         let reader = disk::open_file(file)?;
-        let reading = otlp::read(reader, &mut |batch| open.take(batch).into_iter().for_each(|held| self.complete(held)))?;
+        let reading = otlp::read(reader, &mut |batch| self.complete(open.take(batch)))?;
         let found = reading.spans + reading.logs > 0;
         if !found && !reading.is_otlp && self.read_export(file)? {
             return Ok(());
@@ -127,7 +143,7 @@ impl<S: Fn(Request) + Sync> Shared<'_, S> {
             locked(&self.diagnostics).push(message);
         }
         let complete = locked(&self.open).hand_over(open.rest());
-        complete.into_iter().for_each(|held| self.tell(held));
+        (self.tell)(complete);
         Ok(())
     }
 
@@ -135,24 +151,21 @@ impl<S: Fn(Request) + Sync> Shared<'_, S> {
         let bytes = disk::read_bytes(file, limit::VENDOR_BYTES)?;
         let Some(export) = vendor::read(&bytes)? else { return Ok(false) };
         locked(&self.diagnostics).extend(export.diagnostics.iter().map(|diagnostic| format!("{file}: {diagnostic}")));
-        for trace in normalise::requests(export.spans, &export.logs, self.mapping) {
-            (self.sink)(Request::new(Some(trace), Vec::new(), self.mapping));
-        }
+        (self.tell)(vec![Held::of(export.spans, export.logs)]);
         Ok(true)
     }
 
-    /// A trace that is complete in its file, with what other files have of it.
-    fn complete(&self, mut held: Held) {
-        let id = held.spans.first().map(|span| span.trace_id.as_str());
-        let elsewhere = id.and_then(|id| locked(&self.open).remove(id));
-        if let Some(elsewhere) = elsewhere {
-            held.join(elsewhere);
+    /// Traces that are complete in their file, with what other files have of them.
+    fn complete(&self, mut complete: Vec<Held>) {
+        for held in &mut complete {
+            let elsewhere = held.id().and_then(|id| locked(&self.open).remove(id));
+            if let Some(elsewhere) = elsewhere {
+                held.join(elsewhere);
+            }
         }
-        self.tell(held);
-    }
-
-    fn tell(&self, held: Held) {
-        requests(held, self.mapping).for_each(self.sink);
+        if !complete.is_empty() {
+            (self.tell)(complete);
+        }
     }
 
     fn finish(self) -> Result<Vec<String>, Faults> {
