@@ -223,6 +223,16 @@ mod tests {
         String::from_utf8(bytes).expect("UTF-8")
     }
 
+    /// What is wrong with a file by the schema of our dialect, as a parser and validator see it that did not write it.
+    fn faults(xml: &str) -> Vec<String> {
+        let schema = uppsala::parse(include_str!("../../tests/junit.xsd")).expect("a schema that is XML");
+        let schema = uppsala::XsdValidator::from_schema(&schema).expect("a schema");
+        match uppsala::parse(xml) {
+            Ok(document) => schema.validate(&document).iter().map(ToString::to_string).collect(),
+            Err(error) => vec![error.to_string()],
+        }
+    }
+
     fn read(xml: &str) -> Report {
         Report::deserialize_from_str(xml).unwrap_or_else(|error| panic!("{error}: {xml}"))
     }
@@ -230,6 +240,34 @@ mod tests {
     #[test]
     fn golden() {
         insta::assert_snapshot!(xml(&sample::summary()));
+    }
+
+    #[test]
+    fn the_file_is_of_our_schema_whatever_was_recorded() {
+        let mut summaries = vec![sample::summary(), sample::proof(), sample::comparison()];
+        let hostile = ["\0", "\x1b[2J", "]]>", "\u{FFFE}\u{FFFF}", "\u{202E}\u{2066}", "a\rb\r\n", "::error::x", "<!--", "&#0;", ""];
+        summaries.extend(hostile.iter().map(|text| sample::hostile(text)));
+        summaries.push(sample::hostile(&hostile.concat()));
+        summaries.extend([Outcome::NothingRan, Outcome::Interrupted].map(|outcome| Summary { outcome, ..sample::summary() }));
+        for summary in &summaries {
+            let xml = xml(summary);
+            assert_eq!(faults(&xml), Vec::<String>::new(), "{xml}");
+        }
+    }
+
+    #[test]
+    fn the_schema_refuses_what_is_not_ours() {
+        let good = xml(&sample::summary());
+        for (from, to) in [
+            ("<testcase ", "<testcase stray=\"1\" "),
+            ("type=\"regression\"", "type=\"Regression!\""),
+            ("time=\"0.000\"", "time=\"soon\""),
+            ("<testcase name=", "<testcase title="),
+            ("</testsuites>", ""),
+        ] {
+            assert!(good.contains(from), "{from}");
+            assert_ne!(faults(&good.replacen(from, to, 1)), Vec::<String>::new(), "{from}");
+        }
     }
 
     #[test]
@@ -292,6 +330,7 @@ mod tests {
             let hidden: Vec<char> = xml.chars().filter(|character| !may_show(*character)).collect();
             prop_assert_eq!(hidden, Vec::<char>::new());
             let report = read(&xml);
+            prop_assert_eq!(faults(&xml), Vec::<String>::new());
             prop_assert_eq!(runner::fired(&xml), Vec::<String>::new());
             prop_assert_eq!(report.tests, report.test_suites.iter().map(|suite| suite.test_cases.len()).sum::<usize>());
         }
