@@ -120,3 +120,94 @@ fn clean_removes_what_nothing_refers_to() {
     repository.remove(SNAPSHOT);
     repository.relapse("run").expects(5);
 }
+
+/// A terminal at which relapse runs.
+#[cfg(unix)]
+struct Terminal {
+    keyboard_and_screen: std::fs::File,
+    process: std::process::Child,
+    unread: String,
+}
+
+#[cfg(unix)]
+impl Terminal {
+    /// Runs it with a terminal for all its streams, which hands every key on as it is: Ctrl-C is a byte, too.
+    fn of(mut invocation: support::Invocation) -> Self {
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+        use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo-terminal");
+        grantpt(&ours).and_then(|()| unlockpt(&ours)).expect("ours");
+        let name = ptsname(&ours, Vec::new()).expect("a name").into_string().expect("UTF-8");
+        let theirs = std::fs::OpenOptions::new().read(true).write(true).open(name).expect("their side");
+        let mut settings = tcgetattr(&theirs).expect("settings");
+        settings.make_raw();
+        tcsetattr(&theirs, OptionalActions::Now, &settings).expect("settings are taken");
+        let stream = || theirs.try_clone().expect("one more");
+        let command = invocation.command.stdin(stream()).stdout(stream()).stderr(stream());
+        let process = command.spawn().expect("the binary runs");
+        Self { keyboard_and_screen: ours.into(), process, unread: String::new() }
+    }
+
+    /// Waits until the screen says so; what came before is read.
+    fn until(&mut self, text: &str) {
+        use std::io::Read as _;
+        let mut bytes = [0; 4096];
+        loop {
+            if let Some(at) = self.unread.find(text) {
+                self.unread.drain(..at + text.len());
+                return;
+            }
+            let count = self.keyboard_and_screen.read(&mut bytes).unwrap_or_default();
+            assert_ne!(count, 0, "it ended without {text:?}: {}", self.unread);
+            self.unread.push_str(&String::from_utf8_lossy(&bytes[..count]));
+        }
+    }
+
+    /// Answers the question about an item once it is asked.
+    fn answers(&mut self, item: &str, key: u8) {
+        use std::io::Write as _;
+        self.until(item);
+        self.until("quit without changes (q)");
+        self.keyboard_and_screen.write_all(&[key]).expect("pressed");
+    }
+
+    /// Waits for the end: the exit code as a shell tells it, which for a signal is 128 and its number.
+    fn ends(mut self) -> Option<i32> {
+        use std::io::Read as _;
+        use std::os::unix::process::ExitStatusExt as _;
+        // At its end a pseudo-terminal answers with an error.
+        let _ = self.keyboard_and_screen.read_to_end(&mut Vec::new());
+        let status = self.process.wait().expect("it ends");
+        status.code().or(status.signal().map(|signal| 128 + signal))
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn keys_at_a_terminal_accept_skip_and_leave_everything_as_it_was() {
+    let repository = keeping();
+    for (path, bytes) in repository.tree().iter().filter(|(path, _)| path.contains("refund-window")) {
+        repository.write(&path.replace("refund-window", "another"), bytes);
+    }
+    repository.relapse("compile").expects(0);
+    repository.relapse("run").expects(5);
+    let before = repository.tree();
+
+    const CTRL_C: u8 = 3;
+    for (leave, exit) in [(b'q', 5), (CTRL_C, 130)] {
+        let mut terminal = Terminal::of(repository.relapse("review"));
+        terminal.answers("another@bot (1 of 2)", b'a');
+        terminal.answers("refund-window@bot (2 of 2)", leave);
+        assert_eq!(terminal.ends(), Some(exit), "{leave}");
+        assert_eq!(repository.tree(), before, "{leave}");
+    }
+
+    let mut terminal = Terminal::of(repository.relapse("review"));
+    terminal.answers("another@bot (1 of 2)", b's');
+    terminal.answers("refund-window@bot (2 of 2)", b'a');
+    terminal.until("accepted refund-window@bot");
+    terminal.until("pending  another@bot");
+    assert_eq!(terminal.ends(), Some(5));
+    assert!(repository.path(SNAPSHOT).exists() && !repository.path(&format!("{SNAPSHOT}.new")).exists());
+    assert!(!repository.path("cases/another/snapshots/bot.snap").exists());
+}
