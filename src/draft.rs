@@ -7,10 +7,10 @@ use crate::evidence::Evidence;
 use crate::fault::{Fault, Faults, Place, suggest};
 use crate::field::{self, On, State};
 use crate::mapping::Mapping;
-use crate::project::{Require, Telemetry};
 use crate::request::Request;
 use crate::runbook::Runbook;
 use crate::signal::{self, Datum, Kind, Signals, Worse};
+use crate::waiver::{self, Lacking};
 use crate::yaml::Node;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
@@ -62,7 +62,7 @@ pub struct Draft {
     text: String,
     tests: usize,
     missing: Vec<String>,
-    missing_in_both: Vec<(String, String)>,
+    lacking: Vec<Lacking>,
 }
 
 impl Draft {
@@ -77,11 +77,12 @@ impl Draft {
             return Err(Fault::new("the incident's recording holds no request").into());
         };
         let tests = tests(incident, &healthy);
-        let (missing, missing_in_both) = fields(incident, &healthy, mapping);
+        let missing = fields(incident, &healthy, mapping);
+        let lacking = waiver::lacking(if healthy.is_empty() { &incidents[..1] } else { &healthy });
         let diagnosis = Contrast::new(&healthy, incident).map(|contrast| runbook.diagnose(&contrast, class));
         let class = classed(runbook, class, diagnosis.as_ref())?;
         let text = page(title, &class, sources, (incident, &tests, &missing));
-        Ok(Self { text, tests: tests.len(), missing, missing_in_both })
+        Ok(Self { text, tests: tests.len(), missing, lacking })
     }
 
     /// The page.
@@ -99,15 +100,9 @@ impl Draft {
         self.missing.len()
     }
 
-    /// Lines for `telemetry.waive`: what the project requires and even the healthy recording lacks.
-    pub fn waivers(&self, telemetry: &Telemetry) -> Vec<String> {
-        let required = |field: &str| match &telemetry.require {
-            Require::Minimum => field::minimum().any(|definition| definition.name == field),
-            Require::Fields(fields) => fields.iter().any(|known| known.value == field),
-        };
-        let waived = |field: &str| telemetry.waive.iter().any(|waiver| waiver.field.value == field);
-        let lacking = self.missing_in_both.iter().filter(|(field, _)| required(field) && !waived(field));
-        lacking.map(|(field, add)| format!("{{field: {field}, why: \"…\"}} under telemetry.waive, or add {add}")).collect()
+    /// What the healthy recording lacks; without one, what the incident does.
+    pub fn lacking(&self) -> &[Lacking] {
+        &self.lacking
     }
 }
 
@@ -172,32 +167,17 @@ fn candidates(incident: &Request, healthy: &Signals) -> Vec<Proposal> {
     candidates
 }
 
-/// Fields that the incident lacks and a healthy request has, and those that both lack with the attribute to add.
-fn fields(incident: &Request, healthy: &[Request], mapping: &Mapping) -> (Vec<String>, Vec<(String, String)>) {
-    let (mut missing, mut both) = (Vec::new(), Vec::new());
-    if incident.trace.is_none() {
-        return (missing, both);
-    }
-    for definition in field::minimum() {
-        let state = incident.fields.get(definition.name);
-        let lacks = |state: Option<&State>| matches!(state, Some(State::Absent { .. } | State::Indeterminate { .. }));
+/// Fields that the incident lacks and every healthy request has.
+fn fields(incident: &Request, healthy: &[Request], mapping: &Mapping) -> Vec<String> {
+    let lacks = |state: Option<&State>| matches!(state, Some(State::Absent { .. } | State::Indeterminate { .. }));
+    let is_gone = |name: &str| {
         // A stage that did not take place in the incident is no missing field, but one that hid is.
-        let hidden = incident.state(definition.name, On::Any, mapping);
-        let gone = lacks(state)
-            || (definition.name == "retrieval.documents"
-                && lacks(Some(&hidden))
-                && incident.trace.as_ref().is_some_and(|trace| !trace.retrievals.is_empty()));
-        if !gone {
-            continue;
-        }
-        let present = |request: &Request| request.fields.get(definition.name).is_some_and(State::is_present);
-        if !healthy.is_empty() && healthy.iter().all(present) {
-            missing.push(definition.name.to_string());
-        } else if let Some(State::Absent { add, .. } | State::Indeterminate { add, .. }) = state {
-            both.push((definition.name.to_string(), add.to_string()));
-        }
-    }
-    (missing, both)
+        let took_place = name == "retrieval.documents" && incident.trace.as_ref().is_some_and(|trace| !trace.retrievals.is_empty());
+        lacks(incident.fields.get(name)) || (took_place && lacks(Some(&incident.state(name, On::Any, mapping))))
+    };
+    let is_told = |name: &str| healthy.iter().all(|request| request.fields.get(name).is_some_and(State::is_present));
+    let minimum = field::minimum().map(|definition| definition.name).filter(|_| incident.trace.is_some() && !healthy.is_empty());
+    minimum.filter(|name| is_gone(name) && is_told(name)).map(str::to_string).collect()
 }
 
 /// The lines of a page that the runbook proposes: class, what it rules out, and what it could not see.

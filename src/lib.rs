@@ -74,6 +74,8 @@ pub mod postmortem;
 
 pub mod project;
 
+pub mod waiver;
+
 pub mod judgement;
 
 pub mod application;

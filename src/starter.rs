@@ -3,10 +3,9 @@
 use crate::disk::{PROJECT_FILE, Root};
 use crate::evidence::Evidence;
 use crate::fault::{Fault, Faults};
-use crate::field::{self, State};
 use crate::mapping::Mapping;
+use crate::waiver::{self, Lacking};
 use camino::{Utf8Path, Utf8PathBuf};
-use serde_json::Value;
 
 /// One file of the set.
 #[derive(Debug, Clone, Copy)]
@@ -45,15 +44,6 @@ pub enum Fate {
     Elsewhere(Utf8PathBuf),
 }
 
-/// A field that telemetry must carry and that a healthy recording lacks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lacking {
-    /// The field.
-    pub field: &'static str,
-    /// What to add, in the words of the instrumentation.
-    pub add: String,
-}
-
 /// What every request of a healthy recording lacks of what each must carry.
 ///
 /// # Errors
@@ -64,27 +54,15 @@ pub fn lacking(recordings: &[String]) -> Result<Vec<Lacking>, Faults> {
         evidence.take_traces(text.as_bytes(), "--healthy")?;
     }
     let requests = evidence.requests(Mapping::built_in());
-    let Some(first) = requests.first() else { return Err(Fault::new("the healthy recording holds no request").into()) };
-    let lacks = |state: Option<&State>| matches!(state, Some(State::Absent { .. } | State::Indeterminate { .. }));
-    let by_all = field::minimum().filter(|definition| requests.iter().all(|request| lacks(request.fields.get(definition.name))));
-    let lacking = by_all.filter_map(|definition| match first.fields.get(definition.name)? {
-        State::Absent { add, .. } | State::Indeterminate { add, .. } => Some(Lacking { field: definition.name, add: add.to_string() }),
-        _ => None,
-    });
-    Ok(lacking.collect())
+    if requests.is_empty() {
+        return Err(Fault::new("the healthy recording holds no request").into());
+    }
+    Ok(waiver::lacking(&requests))
 }
-
-/// What the project shows as an example of a waiver.
-const EXAMPLE: &str = "  # waive:\n  #   - {field: retries.count, why: \"the SDK hides them\", until: 2027-01-01}\n";
 
 /// The project's text, with what is lacking waived, so that the first day is not red.
 fn project(text: &str, lacking: &[Lacking]) -> String {
-    if lacking.is_empty() {
-        return text.to_string();
-    }
-    let why = |add: &str| Value::from(format!("not told when relapse came; to tell it, add {add}"));
-    let lines = lacking.iter().map(|lacking| format!("    - {{field: {}, why: {}}}\n", lacking.field, why(&lacking.add)));
-    text.replace(EXAMPLE, &format!("  waive:\n{}", lines.collect::<String>()))
+    if lacking.is_empty() { text.to_string() } else { waiver::written(text, lacking).unwrap_or_else(|| text.to_string()) }
 }
 
 /// Writes each file of the set where nothing is yet, and says what became of it; what is lacking is waived in the project.
@@ -120,6 +98,7 @@ fn git_root(folder: &Utf8Path) -> Option<&Utf8Path> {
 mod tests {
     use super::*;
     use crate::project::Project;
+    use crate::waiver::EXAMPLE;
 
     #[test]
     fn the_project_is_sound_with_its_examples_and_without() {

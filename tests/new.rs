@@ -31,13 +31,13 @@ fn a_pair_of_traces_becomes_a_page_that_compiles_as_it_is() {
     exit 0
     -- stdout --
     postmortems/one-question-cost-a-hundred-thousand.md: 2 tests and 1 fields proposed
-      missing when healthy too: {field: session.id, why: "…"} under telemetry.waive, or add session.id on the root span
-      missing when healthy too: {field: user.id, why: "…"} under telemetry.waive, or add user.id on the root span
-      missing when healthy too: {field: feature, why: "…"} under telemetry.waive, or add app.feature (or gen_ai.workflow.name) on the root span
-      missing when healthy too: {field: model.responded, why: "…"} under telemetry.waive, or add gen_ai.response.model
-      missing when healthy too: {field: latency.first_token, why: "…"} under telemetry.waive, or add gen_ai.response.time_to_first_chunk
-      missing when healthy too: {field: retries.count, why: "…"} under telemetry.waive, or add relapse.retry.count on the model span (the SDK retries inside it), or instrument the HTTP client
-      missing when healthy too: {field: usage.output_tokens, why: "…"} under telemetry.waive, or add gen_ai.usage.output_tokens (ask for usage in the stream: stream_options.include_usage)
+    waived      session.id: to tell it, add session.id on the root span
+    waived      user.id: to tell it, add user.id on the root span
+    waived      feature: to tell it, add app.feature (or gen_ai.workflow.name) on the root span
+    waived      model.responded: to tell it, add gen_ai.response.model
+    waived      latency.first_token: to tell it, add gen_ai.response.time_to_first_chunk
+    waived      retries.count: to tell it, add relapse.retry.count on the model span (the SDK retries inside it), or instrument the HTTP client
+    waived      usage.output_tokens: to tell it, add gen_ai.usage.output_tokens (ask for usage in the stream: stream_options.include_usage)
     next: read postmortems/one-question-cost-a-hundred-thousand.md, correct it, then run `relapse compile one-question-cost-a-hundred-thousand`
     "#);
     assert_snapshot!(repository.read("postmortems/one-question-cost-a-hundred-thousand.md"), @r#"
@@ -219,17 +219,39 @@ fn an_incident_alone_is_drafted_and_says_that_it_proves_nothing_yet() {
     exit 0
     -- stdout --
     postmortems/alone.md: 1 tests and 0 fields proposed
-      missing when healthy too: {field: session.id, why: "…"} under telemetry.waive, or add session.id on the root span
-      missing when healthy too: {field: user.id, why: "…"} under telemetry.waive, or add user.id on the root span
-      missing when healthy too: {field: feature, why: "…"} under telemetry.waive, or add app.feature (or gen_ai.workflow.name) on the root span
-      missing when healthy too: {field: model.responded, why: "…"} under telemetry.waive, or add gen_ai.response.model
-      missing when healthy too: {field: prompt.version, why: "…"} under telemetry.waive, or add gen_ai.prompt.version (or app.prompt.version) on the root span
-      missing when healthy too: {field: latency.first_token, why: "…"} under telemetry.waive, or add gen_ai.response.time_to_first_chunk
-      missing when healthy too: {field: retries.count, why: "…"} under telemetry.waive, or add relapse.retry.count on the model span (the SDK retries inside it), or instrument the HTTP client
-      missing when healthy too: {field: usage.output_tokens, why: "…"} under telemetry.waive, or add gen_ai.usage.output_tokens (ask for usage in the stream: stream_options.include_usage)
+    not told    session.id: add session.id on the root span, or under telemetry.waive - {field: session.id, why: "not told when relapse came; to tell it, add session.id on the root span"}
+    not told    user.id: add user.id on the root span, or under telemetry.waive - {field: user.id, why: "not told when relapse came; to tell it, add user.id on the root span"}
+    not told    feature: add app.feature (or gen_ai.workflow.name) on the root span, or under telemetry.waive - {field: feature, why: "not told when relapse came; to tell it, add app.feature (or gen_ai.workflow.name) on the root span"}
+    not told    model.responded: add gen_ai.response.model, or under telemetry.waive - {field: model.responded, why: "not told when relapse came; to tell it, add gen_ai.response.model"}
+    not told    prompt.version: add gen_ai.prompt.version (or app.prompt.version) on the root span, or under telemetry.waive - {field: prompt.version, why: "not told when relapse came; to tell it, add gen_ai.prompt.version (or app.prompt.version) on the root span"}
+    not told    latency.first_token: add gen_ai.response.time_to_first_chunk, or under telemetry.waive - {field: latency.first_token, why: "not told when relapse came; to tell it, add gen_ai.response.time_to_first_chunk"}
+    not told    retries.count: add relapse.retry.count on the model span (the SDK retries inside it), or instrument the HTTP client, or under telemetry.waive - {field: retries.count, why: "not told when relapse came; to tell it, add relapse.retry.count on the model span (the SDK retries inside it), or instrument the HTTP client"}
+    not told    usage.output_tokens: add gen_ai.usage.output_tokens (ask for usage in the stream: stream_options.include_usage), or under telemetry.waive - {field: usage.output_tokens, why: "not told when relapse came; to tell it, add gen_ai.usage.output_tokens (ask for usage in the stream: stream_options.include_usage)"}
     next: read postmortems/alone.md, correct it, then run `relapse compile alone`
     "#);
     assert!(repository.relapse("compile").expects(2).stderr.contains("nothing in this postmortem is proved"));
+}
+
+#[test]
+fn what_a_healthy_recording_lacks_is_waived_in_the_project_once() {
+    let repository = with_recordings();
+    let before = repository.read("relapse.yaml");
+    new(&repository, "First").expects(0);
+    let after = repository.read("relapse.yaml");
+    let waivers = after.strip_prefix(&before).expect("what a person wrote stays");
+    assert!(waivers.starts_with("\ntelemetry:\n  waive:\n    - {field: session.id, why: \"not told when relapse came; to tell it, add session.id on the root span\"}\n"), "{waivers}");
+    let second = new(&repository, "Second").expects(0);
+    assert!(!second.stdout.contains("waived "), "{second}");
+    assert_eq!(repository.read("relapse.yaml"), after);
+
+    let repository = with_recordings();
+    repository.write("relapse.yaml", format!("{before}telemetry: {{require: minimum}}\n"));
+    let by_hand = new(&repository, "By hand").expects(0);
+    assert!(
+        by_hand.stdout.contains("not told    session.id: add session.id on the root span, or under telemetry.waive - {field: session.id, "),
+        "{by_hand}"
+    );
+    assert_eq!(repository.read("relapse.yaml"), format!("{before}telemetry: {{require: minimum}}\n"));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crate::fault::{Fault, Faults};
 use crate::limit;
 use crate::starter::{self, Fate};
 use crate::verdict::Outcome;
+use crate::waiver::Lacking;
 use camino::{Utf8Path, Utf8PathBuf};
 
 /// Write relapse.yaml, a first page on postmortems and a GitHub workflow; nothing that exists is touched
@@ -46,10 +47,10 @@ pub(super) fn init(root: &Root, is_named: bool, args: &Args, terminal: Terminal)
 }
 
 /// What healthy telemetry lacks; of no use where relapse.yaml stays as it is.
-fn lacking(root: &Root, files: &[Utf8PathBuf]) -> Result<Vec<starter::Lacking>, Faults> {
+fn lacking(root: &Root, files: &[Utf8PathBuf]) -> Result<Vec<Lacking>, Faults> {
     if root.exists(Utf8Path::new(PROJECT_FILE)) {
         let fault = Fault::new(format!("{PROJECT_FILE} exists, so nothing can be waived in it"));
-        return Err(fault.help("`relapse new` names what to waive; write it under `telemetry.waive`").into());
+        return Err(fault.help("`relapse new` waives what its healthy recording lacks").into());
     }
     let mut faults = Faults::new();
     let texts = files.iter().filter_map(|file| faults.take(disk::read_text(file, limit::TRACE_BYTES))).collect::<Vec<_>>();

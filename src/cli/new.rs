@@ -2,7 +2,7 @@
 
 use super::print::Terminal;
 use crate::compile;
-use crate::disk::{self, Root};
+use crate::disk::{self, PROJECT_FILE, Root};
 use crate::draft::{Draft, Sources};
 use crate::fault::{Fault, Faults};
 use crate::limit;
@@ -11,9 +11,10 @@ use crate::project::Project;
 use crate::redact::Redactor;
 use crate::runbook::Runbook;
 use crate::verdict::Outcome;
+use crate::waiver::{self, Lacking};
 use camino::{Utf8Path, Utf8PathBuf};
 
-/// Start a postmortem from the recording of an incident, and of a healthy request
+/// Start a postmortem from the recording of an incident, and of a healthy request; what the latter lacks is waived
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -23,13 +24,13 @@ Examples:
 pub(super) struct Args {
     /// What happened, in one line
     title: String,
-    /// Telemetry of the incident (OTLP)
+    /// Telemetry of the incident (OTLP, or a vendor's export)
     #[arg(long, value_name = "FILE", required_unless_present = "wire_incident")]
     incident: Vec<Utf8PathBuf>,
     /// Telemetry of a healthy request
     #[arg(long, value_name = "FILE")]
     healthy: Vec<Utf8PathBuf>,
-    /// HTTP exchanges of the incident
+    /// HTTP exchanges of the incident: relapse's own lines, HAR or VCR
     #[arg(long, value_name = "FILE")]
     wire_incident: Vec<Utf8PathBuf>,
     /// HTTP exchanges of a healthy request
@@ -63,12 +64,31 @@ pub(super) fn new(root: &Root, args: &Args, terminal: Terminal) -> Result<Outcom
     }
     root.write_atomic(&page, draft.text().as_bytes())?;
     terminal.line(&format!("{page}: {} tests and {} fields proposed", draft.tests(), draft.fields()));
-    for waiver in draft.waivers(&project.telemetry) {
-        terminal.line(&format!("  missing when healthy too: {waiver}"));
-    }
+    let lacking: Vec<Lacking> = draft.lacking().iter().filter(|lacking| lacking.is_asked_for(&project.telemetry)).cloned().collect();
+    waive(root, &lacking, !sources.healthy.is_empty(), terminal)?;
     terminal.line(&format!("next: read {page}, correct it, then run `relapse compile {id}`"));
     terminal.hint("the evidence beside it is redacted; look it over before you commit");
     Ok(Outcome::Passed)
+}
+
+/// Waives in relapse.yaml what healthy telemetry does not tell, so that the first run is not red; says what to write where
+/// nothing healthy shows that it is so, or where a person must find the place.
+fn waive(root: &Root, lacking: &[Lacking], is_healthy: bool, terminal: Terminal) -> Result<(), Fault> {
+    let path = Utf8Path::new(PROJECT_FILE);
+    let text = if is_healthy && !lacking.is_empty() { Some(root.read_text(path, limit::YAML_BYTES)?) } else { None };
+    match text.and_then(|text| waiver::written(&text, lacking)) {
+        Some(text) => {
+            root.write_atomic(path, text.as_bytes())?;
+            lacking.iter().for_each(|lacking| terminal.line(&format!("waived      {}: to tell it, add {}", lacking.field, lacking.add)));
+        }
+        None => {
+            let line = |lacking: &Lacking| {
+                format!("not told    {}: add {}, or under telemetry.waive {}", lacking.field, lacking.add, lacking.item())
+            };
+            lacking.iter().for_each(|lacking| terminal.line(&line(lacking)));
+        }
+    }
+    Ok(())
 }
 
 /// Reads and redacts every file that was named.
