@@ -36,7 +36,8 @@ Examples:
 
 Exit codes:
   0 passed   1 regressed   2 misconfigured   3 infrastructure   4 nothing ran
-  5 a person is needed   70 bug in relapse   74 report not written";
+  5 a person is needed   70 bug in relapse   74 report not written
+  130, 143 interrupted: reports are written and marked incomplete";
 
 /// What a user typed.
 #[derive(Debug, Parser)]

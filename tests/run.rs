@@ -784,6 +784,20 @@ fn every_unknown_name_is_refused_with_a_suggestion() {
 }
 
 #[test]
+fn the_help_of_every_command_is_one_screen_with_an_example() {
+    let repository = Repository::empty();
+    let commands = ["init", "new", "compile", "run", "review", "trace", "record", "merge", "clean", "diagnose", "schema", "doctor"];
+    for command in commands {
+        let help = repository.relapse(&format!("{command} --help")).env("COLUMNS", "100").expects(0).stdout;
+        assert!(help.contains("\nExample") && help.lines().count() <= 50, "{command}: {} lines\n{help}", help.lines().count());
+    }
+    let help = repository.relapse("--help").expects(0).stdout;
+    for word in commands.iter().chain(&["completions", "130, 143 interrupted"]) {
+        assert!(help.contains(&format!("\n  {word}")), "{word}: {help}");
+    }
+}
+
+#[test]
 fn an_unknown_flag_is_refused_with_a_suggestion() {
     assert_snapshot!(Repository::of("passed").relapse("run --tarrget bot").expects(2), @"
     exit 2

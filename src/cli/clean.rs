@@ -8,7 +8,7 @@ use crate::recording;
 use crate::verdict::Outcome;
 use camino::{Utf8Path, Utf8PathBuf};
 
-/// Remove recordings and snapshots that nothing refers to
+/// Remove recordings, judgements and snapshots that nothing refers to
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -47,8 +47,9 @@ pub(super) struct Args {
     /// What worked: another target, or a git revision [default: the healthy evidence]
     #[arg(long, value_name = "NAME|REV", requires = "confirm")]
     good: Option<String>,
-    /// Where answers of swaps come from
-    #[arg(long, value_enum, default_value_t = Mode::Replay, requires = "confirm")]
+    /// Where answers of swaps come from: replay (recordings only) or record (live where they have none; what was live is
+    /// written)
+    #[arg(long, value_enum, default_value_t = Mode::Replay, requires = "confirm", hide_possible_values = true)]
     mode: Mode,
     /// Runs of each swap where answers are live [default: what its tests ask for]
     #[arg(long, value_name = "N", requires = "confirm", value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -88,7 +89,7 @@ enum Format {
 /// Where answers of swaps come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Mode {
-    /// From recordings; no socket is opened
+    /// From recordings; no connection but to this machine
     Replay,
     /// From recordings, and live where they have none; what was live is written
     Record,

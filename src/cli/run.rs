@@ -32,8 +32,9 @@ Examples:
 pub(super) struct Args {
     #[command(flatten)]
     wanted: Wanted,
-    /// Where answers come from
-    #[arg(long, value_enum, default_value_t = Mode::Replay)]
+    /// Where answers come from: replay (recordings only), record (recordings, and live where they have none; what was live is
+    /// written) or refresh (live, and written anew)
+    #[arg(long, value_enum, default_value_t = Mode::Replay, hide_possible_values = true)]
     mode: Mode,
     /// Runs of each case where answers are live [default: what its tests ask for]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -54,7 +55,7 @@ pub(super) struct Args {
 /// Where answers come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Mode {
-    /// From recordings; no socket is opened
+    /// From recordings; no connection but to this machine
     Replay,
     /// From recordings, and live where they have none; what was live is written
     Record,
