@@ -1,7 +1,7 @@
 //! The texts in a JSON document, each with the pointer to it, without a tree in between.
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// Gives every text of a document with its JSON pointer to `take`; nothing of what is no JSON from there on.
 pub(super) fn each(json: &str, take: &mut impl FnMut(&str, &str)) {
@@ -16,15 +16,32 @@ struct Leaves<'p, F> {
     take: &'p mut F,
 }
 
-impl<F: FnMut(&str, &str)> Leaves<'_, F> {
-    /// The texts below a step further down.
-    fn at<E>(&mut self, step: &str, read: impl FnOnce(Leaves<'_, F>) -> Result<(), E>) -> Result<(), E> {
-        let length = self.pointer.len();
-        self.pointer.push('/');
-        self.pointer.push_str(step);
-        let done = read(Leaves { pointer: self.pointer, take: self.take });
-        self.pointer.truncate(length);
-        done
+/// A key of an object, read onto the end of the pointer.
+struct Step<'p>(&'p mut String);
+
+impl<'de> DeserializeSeed<'de> for Step<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Step<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<(), E> {
+        self.0.push('/');
+        if key.contains(['~', '/']) {
+            self.0.push_str(&key.replace('~', "~0").replace('/', "~1"));
+        } else {
+            self.0.push_str(key);
+        }
+        Ok(())
     }
 }
 
@@ -48,23 +65,25 @@ impl<'de, F: FnMut(&str, &str)> Visitor<'de> for Leaves<'_, F> {
         Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
-        let mut index = 0;
-        let mut is_more = true;
-        while is_more {
-            self.at(&index.to_string(), |leaves| {
-                is_more = items.next_element_seed(leaves)?.is_some();
-                Ok(())
-            })?;
-            index += 1;
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let length = self.pointer.len();
+        for index in 0_usize.. {
+            // A text takes whatever is written to it.
+            let _ = write!(self.pointer, "/{index}");
+            let item = items.next_element_seed(Leaves { pointer: self.pointer, take: self.take })?;
+            self.pointer.truncate(length);
+            if item.is_none() {
+                break;
+            }
         }
         Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(mut self, mut entries: A) -> Result<(), A::Error> {
-        while let Some(key) = entries.next_key::<String>()? {
-            let step = if key.contains(['~', '/']) { key.replace('~', "~0").replace('/', "~1") } else { key };
-            self.at(&step, |leaves| entries.next_value_seed(leaves))?;
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        let length = self.pointer.len();
+        while entries.next_key_seed(Step(self.pointer))?.is_some() {
+            entries.next_value_seed(Leaves { pointer: self.pointer, take: self.take })?;
+            self.pointer.truncate(length);
         }
         Ok(())
     }
