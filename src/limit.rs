@@ -22,6 +22,8 @@ pub const TRACE_SPANS: usize = 500_000;
 pub const LINE_BYTES: usize = 64 << 20;
 /// Bytes that one compressed file expands to when it is read as a stream; a plain file may be of any size.
 pub const EXPANDED_BYTES: u64 = 16 << 30;
+/// Bytes of telemetry, decompressed, that `relapse trace` holds at once; more is told request by request.
+pub const HELD_BYTES: u64 = 16 << 20;
 /// Bytes of telemetry after which a trace is complete if nothing more came of it and its root did.
 pub const QUIET_BYTES: u64 = 4 << 20;
 /// Bytes of telemetry in open traces beyond which the oldest are told unfinished.
@@ -148,6 +150,7 @@ pub const ALL: &[(&str, u64, &str)] = &[
     ("line of a JSON-lines file", LINE_BYTES as u64, "bytes"),
     ("values of a trace file", TRACE_VALUES as u64, "values"),
     ("compressed file as a stream, decompressed", EXPANDED_BYTES, "bytes"),
+    ("telemetry that relapse trace holds at once, decompressed", HELD_BYTES, "bytes"),
     ("telemetry without a trace after which it is complete", QUIET_BYTES, "bytes"),
     ("telemetry in open traces", OPEN_BYTES, "bytes"),
     ("diagnostics kept of one file", DIAGNOSTICS as u64, "diagnostics"),

@@ -79,6 +79,11 @@ pub fn text(reader: impl Read, cap: u64) -> Result<String, Fault> {
     reader::text(reader, cap).map_err(|error| source::fault(&error))
 }
 
+/// How many bytes a stream holds, decompressed; one more than `cap` where there are more, and what can be read of a broken one.
+pub fn content_up_to(reader: impl Read, cap: u64) -> u64 {
+    reader::content_up_to(reader, cap)
+}
+
 /// Whether a stream begins with log records rather than with spans; JSON only, as protobuf does not say so early.
 pub fn begins_with_logs(reader: impl Read) -> bool {
     reader::begins_with_logs(reader).unwrap_or(false)

@@ -3,8 +3,11 @@
 #[expect(dead_code, reason = "not every test file needs all of the harness")]
 mod support;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
+use std::io::Write as _;
 use support::Repository;
 
 /// A repository with captured runs in it, each as `NAME.jsonl` and `NAME.http.jsonl`.
@@ -94,6 +97,26 @@ fn several_requests_are_told_apart_and_many_are_listed() {
     assert!(one.stdout.starts_with("trace 0af7651916cd43dd8448eb211c80319c"), "{}", one.stdout);
     let none = repository.relapse(&format!("{all} --trace-id beef")).expects(2);
     assert!(none.stderr.contains("no trace here has an id that begins with `beef`"), "{}", none.stderr);
+}
+
+#[test]
+fn a_large_export_is_told_request_by_request_as_traces_become_complete() {
+    let padding = "x".repeat(1 << 20);
+    let mut archive = GzEncoder::new(Vec::new(), Compression::fast());
+    for trace in 1..=20 {
+        let line = json!({"resourceSpans": [{"scopeSpans": [{"spans": [{
+            "traceId": format!("{trace:032x}"), "spanId": format!("{trace:016x}"), "name": format!("request {trace}"),
+            "startTimeUnixNano": "1", "endTimeUnixNano": "2", "attributes": [{"key": "padding", "value": {"stringValue": padding}}],
+        }]}]}]});
+        writeln!(archive, "{line}").expect("a line");
+    }
+    let repository = Repository::empty();
+    repository.write("export.jsonl.gz", archive.finish().expect("an archive"));
+    let run = repository.relapse("trace export.jsonl.gz").expects(0);
+    let told: Vec<&str> = run.stdout.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    // The first three may have begun in a file before this one, so they wait for its end.
+    let ids: Vec<String> = (4..=16).chain(1..=3).chain(17..=20).map(|trace| format!("{trace:032x}")).collect();
+    assert_eq!(told, ids, "{}", run.stdout);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::fault::{Fault, Faults, suggest};
 use crate::field;
 use crate::limit;
 use crate::mapping::Mapping;
+use crate::otlp;
 use crate::project::Project;
 use crate::report::{screen, trace};
 use crate::request::Request;
@@ -56,7 +57,7 @@ pub(super) fn trace(root: Option<&Root>, args: &Args, terminal: Terminal) -> Res
         None => Mapping::with_aliases(&std::collections::BTreeMap::new())?,
     };
     let files: Vec<Utf8PathBuf> = args.files.iter().flat_map(|path| files(path)).collect();
-    if args.wire.is_empty() && files.iter().map(|file| size(file)).sum::<u64>() > limit::TRACE_BYTES {
+    if args.wire.is_empty() && exceed(&files, limit::HELD_BYTES) {
         return one_by_one(&files, &required, args, (&mapping, terminal));
     }
     let (requests, diagnostics) = read(&files, args, &mapping)?;
@@ -113,9 +114,15 @@ fn required(names: &[String]) -> Result<Vec<String>, Faults> {
     faults.into_result(required)
 }
 
-/// Bytes of a file; 0 where reading it will say what is wrong.
-fn size(file: &Utf8Path) -> u64 {
-    file.metadata().map_or(0, |metadata| metadata.len())
+/// Whether files hold more than so many bytes together, decompressed. A pipe can be read only once, and counts nothing.
+fn exceed(files: &[Utf8PathBuf], bytes: u64) -> bool {
+    let mut left = bytes;
+    files.iter().filter(|file| file.is_file()).any(|file| {
+        let content = disk::open_file(file).map_or(0, |reader| otlp::content_up_to(reader, left));
+        let fits = left.checked_sub(content);
+        left = fits.unwrap_or_default();
+        fits.is_none()
+    })
 }
 
 /// What is too large to be held is told request by request, as traces become complete.

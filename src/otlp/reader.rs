@@ -381,6 +381,30 @@ pub(super) fn text(reader: impl Read, cap: u64) -> io::Result<String> {
     Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
+/// How many bytes a stream holds, decompressed, up to one more than a cap.
+pub(super) fn content_up_to(reader: impl Read, cap: u64) -> u64 {
+    let Ok(source) = source::open(Box::new(reader), u64::MAX) else { return 0 };
+    let mut read = Counted::default();
+    // An error ends it, and is told by whoever reads the content.
+    drop(io::copy(&mut source.reader.take(cap.saturating_add(1)), &mut read));
+    read.0
+}
+
+/// A sink that counts.
+#[derive(Default)]
+struct Counted(u64);
+
+impl io::Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Whether log records are named in the head of a text, and spans are not, or only later.
 pub(super) fn begins_with_logs(reader: impl Read) -> io::Result<bool> {
     const HEAD: u64 = 64 << 10;
