@@ -44,6 +44,8 @@ pub(super) fn compare(request: &mut Request, pairs: &[Option<usize>]) {
         if let Some(told) = told.and_then(|told| trace.model_calls.get(told)) {
             compare_call(call, told, trace, &mut findings);
             compare_first_token(trace.model_node(told), call.last().first_token.map(micro), request.clock, &mut findings);
+        } else if trace.model_calls.is_empty() {
+            hide_call(call.last(), &mut findings);
         }
     }
     compare_refusals(trace, wire, &mut findings);
@@ -74,6 +76,22 @@ fn compare_call(call: &LogicalCall, told: &ModelCall, trace: &Trace, findings: &
     // Most leave the status unset; one that says OK of an answer that never came whole is wrong.
     if node.said_ok && !last.finished() {
         findings.contradict("error.type", "OK", failure(last));
+    }
+}
+
+/// All that the wire knows of a call where the telemetry has none.
+fn hide_call(last: &Attempt, findings: &mut Findings) {
+    let text = |text: &Option<String>| text.clone().map(Value::from);
+    let known = [
+        ("finish_reason", finish_of(last).map(Value::from)),
+        ("model.requested", text(&last.model_requested)),
+        ("model.responded", text(&last.model_responded)),
+        ("usage.input_tokens", last.usage.input.map(Value::from)),
+        ("usage.output_tokens", last.usage.output.map(Value::from)),
+        ("latency.first_token", last.first_token.map(|seconds| micro(seconds).into())),
+    ];
+    for (field, wire) in known {
+        wire.into_iter().for_each(|wire| findings.hide(field, wire));
     }
 }
 
