@@ -7,7 +7,7 @@ use crate::trace::{Document, Message, ToolRequest};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Messages out of a JSON list: OpenTelemetry's parts, OpenAI's, Anthropic's and the AI SDK's content.
+/// Messages out of a JSON list: OpenTelemetry's parts, OpenAI's, Anthropic's, the AI SDK's and Bedrock Converse's content.
 pub(super) fn list(json: &Value) -> Vec<Message> {
     read(&Tree::from(json))
 }
@@ -112,6 +112,15 @@ fn parts<'t, 'a>(json: &'t Tree<'a>) -> &'t [Tree<'a>] {
 fn read_part(part: &Tree<'_>, message: &mut Message) {
     let text = |key: &str| part.get(key).and_then(Tree::as_str);
     match part.get("type").and_then(Tree::as_str).unwrap_or("text") {
+        "text" if part.get("toolUse").is_some() => message.tool_requests.extend(part.get("toolUse").and_then(tool_request)),
+        "text" if part.get("toolResult").is_some() => {
+            let result = part.get("toolResult");
+            message.answers = result.and_then(|result| result.get("toolUseId")).and_then(Tree::as_str).map(str::to_string);
+            let content = result.and_then(|result| result.get("content")).and_then(Tree::as_array).unwrap_or_default();
+            content.iter().for_each(|inner| {
+                message.text.push_str(&inner.get("text").or_else(|| inner.get("json")).map(as_written).unwrap_or_default())
+            });
+        }
         "text" | "input_text" | "output_text" => {
             message.text.push_str(part.as_str().or_else(|| text("content")).or_else(|| text("text")).unwrap_or_default());
         }
@@ -133,7 +142,7 @@ fn tool_request(call: &Tree<'_>) -> Option<ToolRequest> {
     };
     let name = text(&["name", "toolName"]);
     let arguments = ["arguments", "input", "args"].iter().find_map(|key| inner.get(key)).map(as_written).unwrap_or_default();
-    (!name.is_empty()).then(|| ToolRequest { id: text(&["call_id", "id", "toolCallId"]), name, arguments })
+    (!name.is_empty()).then(|| ToolRequest { id: text(&["call_id", "id", "toolCallId", "toolUseId"]), name, arguments })
 }
 
 /// A string as it is, anything else as JSON.

@@ -5,8 +5,8 @@ use super::message;
 use super::opinion;
 use crate::mapping::{self, Found};
 use crate::otlp::{Attributes, Event, LogRecord, Span, get};
-use crate::trace::Trace;
-use serde_json::Value;
+use crate::trace::{ToolCall, Trace};
+use serde_json::{Value, json};
 use std::collections::HashMap;
 
 /// What was written under a span: a log record, or an event of the span itself.
@@ -29,7 +29,7 @@ impl<'a> Entry<'a> {
     fn of_event(span: &'a Span, event: &'a Event) -> Option<Self> {
         let name = Some(event.name.as_str()).filter(|name| is_known(name))?;
         let body = get(&event.attributes, "gen_ai.event.content").and_then(mapping::json);
-        let attributes = || event.attributes.iter().map(|(key, value)| (key.clone(), value.to_json())).collect();
+        let attributes = || event.attributes.iter().map(|(key, value)| (key.clone(), opened(value.to_json()))).collect();
         Some(Self {
             time_ns: event.time_ns,
             name,
@@ -38,6 +38,12 @@ impl<'a> Entry<'a> {
             body: body.unwrap_or_else(|| Value::Object(attributes())),
         })
     }
+}
+
+/// A list of parts that an event's attribute holds as JSON text.
+fn opened(value: Value) -> Value {
+    let parts = value.as_str().filter(|text| text.starts_with("[{")).and_then(|text| serde_json::from_str(text).ok());
+    parts.unwrap_or(value)
 }
 
 fn is_known(name: &str) -> bool {
@@ -50,6 +56,13 @@ fn is_known(name: &str) -> bool {
 struct Place {
     node: Option<usize>,
     call: Option<usize>,
+}
+
+impl Place {
+    /// The tool call, where the record was written under one.
+    fn tool<'a>(&self, trace: &'a mut Trace) -> Option<&'a mut ToolCall> {
+        trace.tool_calls.iter_mut().find(|tool| Some(tool.node) == self.node)
+    }
 }
 
 /// Joins the records and events of the trace's spans: messages, choices, scores, feedback, reviews.
@@ -86,7 +99,14 @@ fn choice(trace: &mut Trace, place: &Place, entry: &Entry<'_>) {
     {
         set(trace, node, "finish_reason", finish::canonical(reason).into(), "gen_ai.choice/finish_reason");
     }
-    if let (Some(call), Some(said)) = (place.call, body.get("message")) {
+    let Some(said) = body.get("message") else { return };
+    // Strands writes the parts alone, or the text alone.
+    let parts = (said.is_array() || said.is_string()).then(|| json!({"role": "assistant", "content": said}));
+    let said = parts.as_ref().unwrap_or(said);
+    if let Some(tool) = place.tool(trace) {
+        let result = message::list(said).into_iter().next().map(|message| message.text);
+        tool.result = tool.result.take().or(result);
+    } else if let Some(call) = place.call {
         // Without content capture the message holds a role and nothing else.
         let message = message::list(said).into_iter().next();
         if said.get("content").is_some() || said.get("tool_calls").is_some() {
@@ -111,6 +131,11 @@ fn details(trace: &mut Trace, place: &Place, entry: &Entry<'_>) {
 }
 
 fn input_message(trace: &mut Trace, place: &Place, entry: &Entry<'_>, name: &str) {
+    if let Some(tool) = place.tool(trace) {
+        let arguments = entry.body.get("content").and_then(Value::as_str).map(str::to_string);
+        tool.arguments = tool.arguments.take().or(arguments);
+        return;
+    }
     let Some(call) = place.call else { return };
     let body = &entry.body;
     let mut message = message::list(&Value::Array(vec![body.clone()])).into_iter().next().unwrap_or_default();
