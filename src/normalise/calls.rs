@@ -19,6 +19,7 @@ pub(super) struct Leaves {
 /// Model spans less wrappers, less the second span of two instrumentations, less attempts that were tried again.
 pub(super) fn of(trace: &mut Trace) -> Leaves {
     let mut calls = outermost(trace);
+    calls = without_answers(trace, &calls);
     calls = without_doubles(trace, &calls);
     let retried = retried(trace, &calls);
     let mut again = vec![false; trace.nodes.len()];
@@ -40,6 +41,35 @@ fn outermost(trace: &mut Trace) -> Vec<usize> {
     }
     inner.into_iter().for_each(|index| merge(trace, top[index], index));
     (0..trace.nodes.len()).filter(|index| trace.nodes[*index].kind == Kind::Model && above[*index].is_none()).collect()
+}
+
+/// Logfire tells of a stream's answer in a record of its own once the stream has ended: a span without a length that asks
+/// what the call before it asked. It knows better than the call's span, which ended as the stream began.
+fn without_answers(trace: &mut Trace, spans: &[usize]) -> Vec<usize> {
+    let mut calls: Vec<usize> = Vec::new();
+    for index in spans.iter().copied() {
+        let is_point = trace.nodes[index].start_ns == trace.nodes[index].end_ns;
+        match calls.iter().rev().take(SIBLINGS).copied().find(|call| is_point && is_answer_of(&trace.nodes[index], &trace.nodes[*call])) {
+            Some(call) => complete(trace, call, index),
+            None => calls.push(index),
+        }
+    }
+    calls
+}
+
+fn is_answer_of(answer: &Node, call: &Node) -> bool {
+    let asked = |node: &Node| node.findings.get("messages.input").map(|found| found.value.clone());
+    let alike = answer.parent == call.parent && answer.convention == call.convention && answer.start_ns >= call.end_ns;
+    alike && call.error.is_none() && call.text("finish_reason").is_none() && asked(answer).is_some() && asked(answer) == asked(call)
+}
+
+/// A call with what its answer says, which lasts until the answer was told.
+fn complete(trace: &mut Trace, call: usize, answer: usize) {
+    let (findings, end_ns) = (trace.nodes[answer].findings.clone(), trace.nodes[answer].end_ns);
+    let node = &mut trace.nodes[call];
+    findings.iter().for_each(|(name, found)| node.findings.insert(name, found.clone()));
+    node.end_ns = end_ns;
+    trace.nodes[answer].kind = Kind::Other;
 }
 
 /// Two instrumentations tell of one call twice: by one response id, or beside each other at the same time.
