@@ -135,7 +135,8 @@ struct Alias {
     #[serde(default)]
     from: From,
     not_convention: Option<String>,
-    not_scope: Option<String>,
+    #[serde(default)]
+    scopes: Vec<String>,
     #[serde(default)]
     is: BTreeMap<String, Value>,
     /// The key as reports show it.
@@ -156,6 +157,16 @@ struct KindRule {
     client: bool,
     #[serde(default)]
     not_named: Vec<String>,
+    #[serde(default)]
+    ending: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NameRule {
+    scope: String,
+    name: String,
+    kind: Kind,
 }
 
 #[derive(Debug, Deserialize)]
@@ -182,6 +193,8 @@ struct File {
     kinds: Vec<KindRule>,
     conventions: Vec<ConventionRule>,
     loses_failed_calls: Vec<String>,
+    prepares: Vec<String>,
+    names: Vec<NameRule>,
     cannot: Vec<CannotRule>,
     add_for: BTreeMap<String, BTreeMap<String, String>>,
     add: BTreeMap<String, String>,
@@ -378,7 +391,7 @@ impl About<'_> {
         let scope = &self.span.scope.name;
         (alias.on.is_empty() || alias.on.contains(&self.kind))
             && (alias.not_convention.is_none() || alias.not_convention.as_deref() != self.convention)
-            && alias.not_scope.as_ref().is_none_or(|start| !scope.starts_with(start.as_str()))
+            && (alias.scopes.is_empty() || alias.scopes.iter().any(|start| scope.starts_with(start.as_str())))
     }
 }
 
@@ -427,7 +440,7 @@ fn own_alias(key: &str, list: &[Alias]) -> Alias {
         on: Vec::new(),
         from: From::Span,
         not_convention: None,
-        not_scope: None,
+        scopes: Vec::new(),
         is: BTreeMap::new(),
         shown: key.to_string(),
     }
@@ -564,12 +577,21 @@ fn kind(span: &Span, rows: &[Option<&Row>]) -> Kind {
             }
         }
     }
-    best.map_or(Kind::Other, |(_, kind)| kind)
+    let by_name = || FILE.names.iter().find(|rule| rule.scope == span.scope.name && rule.name == span.name).map(|rule| rule.kind);
+    best.map(|(_, kind)| kind).or_else(by_name).unwrap_or(Kind::Other)
+}
+
+/// Whether a span only makes something ready for requests to come.
+pub fn prepares(span: &Span) -> bool {
+    let operation = span.attributes.iter().find(|(key, _)| key == "gen_ai.operation.name").and_then(|(_, value)| value.as_text());
+    operation.is_some_and(|operation| FILE.prepares.iter().any(|known| known == operation))
 }
 
 impl KindRule {
     fn fits(&self, span: &Span) -> bool {
-        (!self.client || span.kind != SERVER) && !self.not_named.iter().any(|start| span.name.starts_with(start.as_str()))
+        (!self.client || span.kind != SERVER)
+            && !self.not_named.iter().any(|start| span.name.starts_with(start.as_str()))
+            && (self.ending.is_empty() || self.ending.iter().any(|end| span.name.ends_with(end.as_str())))
     }
 
     fn kind(&self, value: &AnyValue) -> Option<Kind> {

@@ -11,6 +11,7 @@ mod parents;
 mod plain;
 mod record;
 mod tree;
+mod wrappers;
 
 use crate::mapping::{self, Kind, Mapping, Told};
 use crate::otlp::{Attributes, LogRecord, Span};
@@ -22,7 +23,7 @@ use std::collections::BTreeSet;
 /// Spans that were sent twice are merged, traces that belong together are one request, and only leaf model calls count.
 pub fn requests(spans: Vec<Span>, logs: &[LogRecord], mapping: &Mapping) -> Vec<Trace> {
     let (spans, diagnostics) = group::without_duplicates(spans);
-    let groups = group::by_request(&spans, mapping);
+    let groups = group::without_preparations(group::by_request(&spans, mapping));
     let shares = group::logs(&groups, logs);
     let mut traces: Vec<Trace> = groups.iter().zip(&shares).map(|(members, logs)| build(members, logs, mapping)).collect();
     traces.sort_by(|a, b| (a.start_ns(), &a.id).cmp(&(b.start_ns(), &b.id)));
@@ -49,6 +50,7 @@ fn build(spans: &[&Span], logs: &[&LogRecord], mapping: &Mapping) -> Trace {
     trace.id = trace.root_node().or(trace.nodes.first()).map(|node| node.trace_id.clone()).unwrap_or_default();
     let conventions: BTreeSet<&'static str> = trace.nodes.iter().filter_map(|node| node.convention).collect();
     trace.conventions = conventions.into_iter().collect();
+    wrappers::unwrap(&mut trace, spans, mapping);
     collect_calls(&mut trace, spans);
     attempts::count(&mut trace);
     record::join(&mut trace, spans, logs);

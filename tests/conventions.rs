@@ -3,8 +3,9 @@
 use relapse::field::On;
 use relapse::mapping::{self, Mapping};
 use relapse::normalise;
-use relapse::otlp::{AnyValue, Attributes, Event, Scope, Span};
+use relapse::otlp::{AnyValue, Attributes, Event, Scope, Span, Status};
 use relapse::request::Request;
+use relapse::wire;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -124,4 +125,79 @@ fn what_is_missing_is_named_in_the_words_of_the_instrumentation() {
         let add = mapping::advice(convention).and_then(|advice| advice[relapse::field::place(field)?].add).unwrap_or_default();
         assert!(add.contains(word), "{convention} {field}: {add}");
     }
+}
+
+/// A span with text attributes and a time of its own, in milliseconds.
+fn told(id: u64, parent: Option<u64>, (from, to): (u64, u64), texts: &[(&str, &str)]) -> Span {
+    let texts = texts.iter().map(|(key, text)| ((*key).to_string(), AnyValue::Text((*text).into())));
+    let scope = Arc::new(Scope { name: "logfire.openai".into(), ..Scope::default() });
+    Span { start_ns: 1_000_000 * from, end_ns: 1_000_000 * to, scope, ..span(id, parent, texts.collect()) }
+}
+
+fn only(spans: Vec<Span>) -> Request {
+    let traces = normalise::requests(spans, &[], Mapping::built_in());
+    assert_eq!(traces.len(), 1);
+    Request::new(traces.into_iter().next(), Vec::new(), Mapping::built_in())
+}
+
+#[test]
+fn a_record_of_a_streams_answer_is_the_answer_of_the_call_before_it() {
+    let asks = [("gen_ai.operation.name", "chat"), ("gen_ai.input.messages", "[]")];
+    let says = |words: &'static [(&'static str, &'static str)]| [asks.as_slice(), words].concat();
+    let opened = says(&[("gen_ai.response.model", "gpt-x")]);
+    let answer = says(&[("gen_ai.response.model", "gpt-x-1"), ("gen_ai.response.id", "a"), ("gen_ai.response.finish_reasons", "stop")]);
+    let root = || told(1, None, (1, 100), &[]);
+    let request = only(vec![root(), told(2, Some(1), (10, 20), &opened), told(3, Some(1), (60, 60), &answer)]);
+    assert_eq!(request.signals.read("calls.model").number(), Some(1.0));
+    assert_eq!(request.signals.read("latency.model").number(), Some(0.05));
+    assert_eq!(request.state("model.responded", On::Any, Mapping::built_in()).value(), Some(&"gpt-x-1".into()));
+    // The same question asked again is a call.
+    let request = only(vec![root(), told(2, Some(1), (10, 20), &answer), told(3, Some(1), (60, 70), &answer)]);
+    assert_eq!(request.signals.read("calls.model").number(), Some(2.0));
+}
+
+#[test]
+fn a_model_span_around_several_calls_is_none_itself() {
+    let model = |words: &'static [(&'static str, &'static str)]| [[("gen_ai.operation.name", "chat")].as_slice(), words].concat();
+    let (around, silent) = (model(&[("gen_ai.request.model", "gpt-x"), ("gen_ai.response.id", "b")]), model(&[]));
+    let calls = |spans: Vec<Span>| only(spans).signals.read("calls.model").number();
+    let (root, first, second) =
+        (|| told(1, None, (1, 100), &around), || told(2, Some(1), (10, 20), &silent), || told(4, Some(1), (40, 50), &silent));
+    let tool = || told(3, Some(1), (20, 30), &[("gen_ai.tool.name", "look")]);
+    assert_eq!(calls(vec![root(), first(), tool(), second()]), Some(2.0));
+    assert_eq!(calls(vec![root(), first()]), Some(1.0));
+    let request = only(vec![root(), first(), tool()]);
+    assert_eq!(request.signals.read("latency.model").number(), Some(0.01));
+    assert_eq!(request.state("model.requested", On::Any, Mapping::built_in()).value(), Some(&"gpt-x".into()));
+    // An attempt that failed below its call is no call of its own.
+    let failed = Span { status: Status { code: 2, message: String::new() }, ..first() };
+    assert_eq!(calls(vec![root(), failed, second()]), Some(1.0));
+}
+
+#[test]
+fn steps_of_making_ready_are_no_calls_and_no_requests() {
+    let llm = [("openinference.span.kind", "LLM"), ("llm.model_name", "gpt-x")];
+    let ready = Span { name: "OpenAI._prepare_chat_with_tools".into(), ..told(2, Some(1), (10, 20), &llm) };
+    let raw = Span {
+        name: "raw_gen_ai_request".into(),
+        scope: Arc::new(Scope { name: "litellm".into(), ..Scope::default() }),
+        ..told(3, Some(1), (20, 30), &[])
+    };
+    let create = Span { trace_id: "1".repeat(32), ..told(1, None, (0, 1), &[("gen_ai.operation.name", "create_agent")]) };
+    let request = only(vec![create.clone(), told(1, None, (1, 100), &[]), ready, raw]);
+    assert_eq!(request.signals.read("calls.model").number(), Some(1.0));
+    assert_eq!(only(vec![create]).signals.read("calls.model").number(), None);
+}
+
+#[test]
+fn a_call_that_only_the_wire_knows_hides_all_that_it_says() {
+    let line = r#"{"seq": 1, "request": {"method": "POST", "path": "/v1/chat/completions", "headers": {}, "body": {"model": "gpt-x", "messages": []}},
+        "response": {"status": 200, "headers": {}, "body": {"id": "a", "model": "gpt-x-1", "choices": [{"index": 0, "finish_reason": "stop",
+        "message": {"role": "assistant", "content": "hi"}}], "usage": {"prompt_tokens": 7, "completion_tokens": 3}}}}"#;
+    let exchanges = wire::read(&line.replace('\n', ""), "wire.jsonl").expect("an exchange");
+    let traces = normalise::requests(vec![span(1, None, Vec::new())], &[], Mapping::built_in());
+    let request = Request::new(traces.into_iter().next(), exchanges, Mapping::built_in());
+    let hidden: Vec<&str> = request.hidden.iter().map(|hidden| hidden.field.as_str()).collect();
+    let all = ["calls.model", "finish_reason", "model.requested", "model.responded", "usage.input_tokens", "usage.output_tokens"];
+    assert_eq!(hidden, all);
 }

@@ -80,9 +80,12 @@ pub(super) fn fields(trace: &mut Trace) {
 /// 0/0 tokens are a stream without usage, and Anthropic's first event says 1 output token before there is any.
 fn drop_placeholders(node: &mut Node) {
     let (input, output) = (node.number("usage.input_tokens"), node.number("usage.output_tokens"));
-    if input == Some(0.0) && output.unwrap_or(0.0) == 0.0 {
+    // Nothing is asked with no tokens at all; LangChain says so of Anthropic's streams.
+    if input == Some(0.0) {
         node.findings.remove("usage.input_tokens");
-        node.findings.remove("usage.output_tokens");
+        if output.unwrap_or(0.0) == 0.0 {
+            node.findings.remove("usage.output_tokens");
+        }
     }
     let unfinished = !node.findings.contains_key("finish_reason") || node.text("finish_reason") == Some("error");
     if output == Some(1.0) && unfinished {

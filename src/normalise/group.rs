@@ -64,6 +64,13 @@ pub(super) fn by_request<'a>(spans: &'a [Span], mapping: &Mapping) -> Vec<Vec<&'
     members.into_values().flat_map(by_server_root).map(sorted).collect()
 }
 
+/// Without the traces that only make an agent ready, as a program does before the first request; unless there are no others.
+pub(super) fn without_preparations(groups: Vec<Vec<&Span>>) -> Vec<Vec<&Span>> {
+    let prepares = |members: &Vec<&Span>| members.iter().all(|span| crate::mapping::prepares(span));
+    let (preparations, requests): (Vec<_>, Vec<_>) = groups.into_iter().partition(prepares);
+    if requests.is_empty() { preparations } else { requests }
+}
+
 pub(super) fn sorted(mut members: Vec<&Span>) -> Vec<&Span> {
     members.sort_by(|a, b| (a.start_ns, b.end_ns, &a.span_id).cmp(&(b.start_ns, a.end_ns, &b.span_id)));
     members
