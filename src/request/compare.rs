@@ -68,13 +68,12 @@ fn compare_retries(trace: &Trace, wire: &Summary, findings: &mut Findings) {
 fn compare_call(call: &LogicalCall, told: &ModelCall, trace: &Trace, findings: &mut Findings) {
     let (last, node) = (call.last(), trace.model_node(told));
     compare_finish(node, last, findings);
-    compare_text(node, "model.requested", last.model_requested.as_deref(), findings);
-    compare_text(node, "model.responded", last.model_responded.as_deref(), findings);
+    compare_models(node, last, findings);
     compare_number(node, "usage.input_tokens", last.usage.input, findings);
     compare_number(node, "usage.output_tokens", last.usage.output, findings);
     compare_tools(told, node, last, findings);
     // Most leave the status unset; one that says OK of an answer that never came whole is wrong.
-    if node.said_ok && !last.finished() {
+    if node.said_ok && node.error.is_none() && !last.finished() {
         findings.contradict("error.type", "OK", failure(last));
     }
 }
@@ -114,12 +113,28 @@ fn compare_finish(node: &Node, last: &Attempt, findings: &mut Findings) {
     }
 }
 
-fn compare_text(node: &Node, field: &str, known: Option<&str>, findings: &mut Findings) {
-    match (node.text(field), known) {
-        (None, Some(known)) => findings.hide(field, known),
-        (Some(told), Some(known)) if told != known => findings.contradict(field, told, known),
-        _ => {}
+/// A span with one name for both models is right with either of them, and hides the other.
+fn compare_models(node: &Node, last: &Attempt, findings: &mut Findings) {
+    let known = [("model.requested", &last.model_requested), ("model.responded", &last.model_responded)];
+    let key = |(field, _): &(&str, _)| node.findings.get(field).map(|found| &found.key);
+    let one_name = key(&known[0]).is_some() && key(&known[0]) == key(&known[1]);
+    let is_either =
+        |told: &str| one_name && known.iter().any(|(_, known)| known.as_deref().is_some_and(|known| is_same_model(told, known)));
+    for (field, known) in known {
+        match (node.text(field), known.as_deref()) {
+            (None, Some(known)) => findings.hide(field, known),
+            (Some(told), Some(known)) if is_same_model(told, known) => {}
+            (Some(told), Some(known)) if is_either(told) => findings.hide(field, known),
+            (Some(told), Some(known)) => findings.contradict(field, told, known),
+            _ => {}
+        }
     }
+}
+
+/// Whether two names are of one model; gateways and SDKs put the provider before it, as in `openai/gpt-4o`.
+fn is_same_model(told: &str, known: &str) -> bool {
+    let ends = |long: &str, short: &str| long.strip_suffix(short).is_some_and(|before| before.ends_with('/'));
+    told == known || ends(told, known) || ends(known, told)
 }
 
 fn compare_number(node: &Node, field: &str, known: Option<u64>, findings: &mut Findings) {
