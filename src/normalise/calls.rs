@@ -114,6 +114,8 @@ fn merge(trace: &mut Trace, kept: usize, index: usize) {
     for (name, found) in extra.iter() {
         trace.nodes[kept].findings.complete(name, || found.clone());
     }
+    // Retries are counted over all spans.
+    trace.nodes[index].findings.remove("retries.count");
     let error = trace.nodes[index].error.clone();
     let node = &mut trace.nodes[kept];
     node.error = node.error.take().or(error);
