@@ -193,6 +193,8 @@ struct File {
     kinds: Vec<KindRule>,
     conventions: Vec<ConventionRule>,
     loses_failed_calls: Vec<String>,
+    loses_failed_streams: Vec<String>,
+    fails_by_event: Vec<String>,
     prepares: Vec<String>,
     names: Vec<NameRule>,
     cannot: Vec<CannotRule>,
@@ -301,10 +303,15 @@ impl Mapping {
 
     /// What a span is, and everything that it carries.
     pub fn read(&self, span: &Span) -> Told {
+        self.read_as(span, None)
+    }
+
+    /// Everything that a span carries if it is of a kind that others tell; else of its own.
+    pub fn read_as(&self, span: &Span, kind: Option<Kind>) -> Told {
         let table = self.table();
         // Every key is looked up once: first they say what the span is, and then what that makes of them.
         let rows: Vec<Option<&Row>> = span.attributes.iter().map(|(key, _)| table.row(key)).collect();
-        let (kind, convention) = (kind(span, &rows), convention(span));
+        let (kind, convention) = (kind.unwrap_or_else(|| self::kind(span, &rows)), convention(span));
         let about = About { span, kind, convention };
         let mut findings = Findings::default();
         for (row, (_, value)) in rows.iter().zip(&span.attributes) {
@@ -579,6 +586,16 @@ fn kind(span: &Span, rows: &[Option<&Row>]) -> Kind {
     }
     let by_name = || FILE.names.iter().find(|rule| rule.scope == span.scope.name && rule.name == span.name).map(|rule| rule.kind);
     best.map(|(_, kind)| kind).or_else(by_name).unwrap_or(Kind::Other)
+}
+
+/// Whether an instrumentation may export no span of a stream that broke off.
+pub fn loses_failed_streams(scope: &str) -> bool {
+    FILE.loses_failed_streams.iter().any(|start| scope.starts_with(start.as_str()))
+}
+
+/// Whether an instrumentation says OK of a span that an exception ended.
+pub fn fails_by_event(scope: &str) -> bool {
+    FILE.fails_by_event.iter().any(|start| scope.starts_with(start.as_str()))
 }
 
 /// Whether a span only makes something ready for requests to come.

@@ -1,5 +1,6 @@
 //! From spans and log records to traces: one for each request.
 
+mod adoption;
 mod attempts;
 mod calls;
 mod enrich;
@@ -22,7 +23,8 @@ use std::collections::BTreeSet;
 ///
 /// Spans that were sent twice are merged, traces that belong together are one request, and only leaf model calls count.
 pub fn requests(spans: Vec<Span>, logs: &[LogRecord], mapping: &Mapping) -> Vec<Trace> {
-    let (spans, diagnostics) = group::without_duplicates(spans);
+    let (mut spans, diagnostics) = group::without_duplicates(spans);
+    adoption::adopt(&mut spans, mapping);
     let groups = group::without_preparations(group::by_request(&spans, mapping));
     let shares = group::logs(&groups, logs);
     let mut traces: Vec<Trace> = groups.iter().zip(&shares).map(|(members, logs)| build(members, logs, mapping)).collect();
@@ -50,6 +52,7 @@ fn build(spans: &[&Span], logs: &[&LogRecord], mapping: &Mapping) -> Trace {
     trace.id = trace.root_node().or(trace.nodes.first()).map(|node| node.trace_id.clone()).unwrap_or_default();
     let conventions: BTreeSet<&'static str> = trace.nodes.iter().filter_map(|node| node.convention).collect();
     trace.conventions = conventions.into_iter().collect();
+    trace.nodes.iter_mut().filter(|node| node.kind == Kind::Model).for_each(enrich::drop_zeros);
     wrappers::unwrap(&mut trace, spans, mapping);
     collect_calls(&mut trace, spans);
     attempts::count(&mut trace);
@@ -68,7 +71,16 @@ fn may_lack_calls(trace: &Trace, spans: &[&Span]) -> bool {
     let of_models = || trace.model_calls.iter().map(|call| call.node);
     failed
         && of_models().all(|index| trace.nodes[index].error.is_none())
-        && of_models().any(|index| mapping::loses_failed_calls(&spans[index].scope.name))
+        && of_models().any(|index| {
+            let scope = &spans[index].scope.name;
+            mapping::loses_failed_calls(scope) || (mapping::loses_failed_streams(scope) && ends_with_a_tool(trace))
+        })
+}
+
+/// Whether a tool ran and answered after the last model call, of which a model was still to be told.
+fn ends_with_a_tool(trace: &Trace) -> bool {
+    let last = trace.model_calls.iter().map(|call| trace.model_node(call).start_ns).max();
+    trace.tool_calls.iter().any(|tool| tool.error.is_none() && Some(trace.nodes[tool.node].start_ns) > last)
 }
 
 /// The case that a run was for: a span's `relapse.case`, else the resource's, which `OTEL_RESOURCE_ATTRIBUTES` sets.
@@ -100,7 +112,7 @@ fn node(span: &Span, mapping: &Mapping) -> Node {
 
 /// The error of a failed span: its type, else the exception's, else the status message.
 fn error(span: &Span) -> Option<String> {
-    if span.status.code != 2 {
+    if span.status.code != 2 && !failed_by_event(span) {
         return None;
     }
     let named =
@@ -108,6 +120,10 @@ fn error(span: &Span) -> Option<String> {
     let of_exception = || span.events.iter().find_map(|event| named(&event.attributes, "exception.type"));
     let message = (!span.status.message.is_empty()).then(|| span.status.message.clone());
     named(&span.attributes, "error.type").or_else(of_exception).or(message).or_else(|| Some("error".into()))
+}
+
+fn failed_by_event(span: &Span) -> bool {
+    mapping::fails_by_event(&span.scope.name) && span.events.iter().any(|event| event.name == "exception")
 }
 
 fn collect_calls(trace: &mut Trace, spans: &[&Span]) {

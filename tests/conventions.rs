@@ -201,3 +201,83 @@ fn a_call_that_only_the_wire_knows_hides_all_that_it_says() {
     let all = ["calls.model", "finish_reason", "model.requested", "model.responded", "usage.input_tokens", "usage.output_tokens"];
     assert_eq!(hidden, all);
 }
+
+#[test]
+fn a_span_that_an_sdk_exports_alone_is_the_call_that_ran_around_it() {
+    let chat = [("openinference.span.kind", "LLM"), ("llm.model_name", "gpt-x")];
+    let sdk = [("gen_ai.operation.name", "chat"), ("gen_ai.request.model", "gpt-x"), ("gen_ai.response.finish_reasons", "stop")];
+    let lone = |id: u64, times, scope: &str| {
+        let scope = Arc::new(Scope { name: scope.into(), ..Scope::default() });
+        Span { trace_id: format!("{id:032x}"), scope, ..told(id, None, times, &sdk) }
+    };
+    let own = || vec![told(1, None, (1, 100), &[]), told(2, Some(1), (10, 50), &chat)];
+    let with = |more: Vec<Span>| normalise::requests(own().into_iter().chain(more).collect(), &[], Mapping::built_in());
+    let traces = with(vec![lone(7, (20, 40), "com.anthropic.sdk.python")]);
+    assert_eq!(traces.len(), 1);
+    let request = Request::new(traces.into_iter().next(), Vec::new(), Mapping::built_in());
+    assert_eq!(request.signals.read("calls.model").number(), Some(1.0));
+    assert_eq!(request.state("finish_reason", On::Any, Mapping::built_in()).value(), Some(&"stop".into()));
+    // Not one that outlasts it, nor one of its own instrumentation, nor where two ran at the time.
+    assert_eq!(with(vec![lone(7, (20, 60), "com.anthropic.sdk.python")]).len(), 2);
+    assert_eq!(with(vec![lone(7, (20, 40), "logfire.openai")]).len(), 2);
+    assert_eq!(with(vec![told(3, Some(1), (15, 90), &chat), lone(7, (20, 40), "com.anthropic.sdk.python")]).len(), 2);
+}
+
+#[test]
+fn a_stream_that_broke_off_is_a_call_whose_span_older_instrumentation_lost() {
+    let scope = |name: &str, span: Span| Span { scope: Arc::new(Scope { name: name.into(), ..Scope::default() }), ..span };
+    let model = || scope("opentelemetry.instrumentation.openai.v1", told(2, Some(1), (10, 20), &[("llm.request.type", "chat")]));
+    let root = || Span { status: Status { code: 2, message: "reset".into() }, ..told(1, None, (1, 100), &[]) };
+    let tool = told(3, Some(1), (30, 40), &[("gen_ai.tool.name", "look")]);
+    assert_eq!(only(vec![root(), model(), tool]).signals.read("calls.model").number(), None);
+    assert_eq!(only(vec![root(), model()]).signals.read("calls.model").number(), Some(1.0));
+}
+
+#[test]
+fn a_span_of_langsmith_failed_if_an_exception_ended_it() {
+    let words = [("langsmith.span.kind", "llm"), ("gen_ai.request.model", "gpt-x")];
+    let raised = Event { name: "exception".into(), time_ns: 20_000_000, attributes: Attributes::default() };
+    let run = |scope: &str| {
+        let scope = Arc::new(Scope { name: scope.into(), ..Scope::default() });
+        let status = Status { code: 1, message: String::new() };
+        only(vec![Span { scope, status, events: vec![raised.clone()], ..told(1, None, (10, 20), &words) }])
+    };
+    assert_eq!(run("langsmith").signals.read("outcome").to_json(), "error");
+    assert_ne!(run("other").signals.read("outcome").to_json(), "error");
+}
+
+/// The contradictions of one model span, and what it hides, against an answer of gpt-x-1 to a request for gpt-x.
+fn compared(scope: &str, words: &[(&str, &str)]) -> (Vec<String>, Vec<String>) {
+    let line = r#"{"seq": 1, "request": {"method": "POST", "path": "/v1/chat/completions", "headers": {}, "body": {"model": "gpt-x", "messages": []}}, "response": {"status": 200, "headers": {}, "body": {"id": "a", "model": "gpt-x-1", "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "hi"}}]}}}"#;
+    let exchanges = wire::read(line, "wire.jsonl").expect("an exchange");
+    let scope = Arc::new(Scope { name: scope.into(), ..Scope::default() });
+    let spans = vec![Span { scope, ..told(1, None, (1, 100), words) }];
+    let request = Request::new(normalise::requests(spans, &[], Mapping::built_in()).into_iter().next(), exchanges, Mapping::built_in());
+    let models = |fields: Vec<String>| fields.into_iter().filter(|field| field.starts_with("model.")).collect();
+    (
+        models(request.contradictions.iter().map(|found| found.field.clone()).collect()),
+        models(request.hidden.iter().map(|hidden| hidden.field.clone()).collect()),
+    )
+}
+
+#[test]
+fn a_name_for_both_models_or_with_its_provider_contradicts_nothing() {
+    let one = |model| [("langfuse.observation.type", "generation"), ("langfuse.observation.model.name", model)];
+    assert_eq!(compared("langfuse-sdk", &one("gpt-x-1")), (vec![], vec!["model.requested".into()]));
+    assert_eq!(compared("langfuse-sdk", &one("gpt-x")), (vec![], vec!["model.responded".into()]));
+    let both = vec!["model.requested".to_string(), "model.responded".into()];
+    assert_eq!(compared("langfuse-sdk", &one("gpt-y")), (both, vec![]));
+    let two = |asked| [("gen_ai.operation.name", "chat"), ("gen_ai.request.model", asked), ("gen_ai.response.model", "gpt-x-1")];
+    assert_eq!(compared("litellm", &two("openai/gpt-x")), (vec![], vec![]));
+    assert_eq!(compared("litellm", &two("my-gpt-x")), (vec!["model.requested".into()], vec![]));
+}
+
+#[test]
+fn retries_that_two_spans_tell_of_are_counted_once() {
+    let call = |id: u64, parent| {
+        let span = told(id, Some(parent), (10 * id, 90 - 10 * id), &[("gen_ai.operation.name", "chat")]);
+        Span { attributes: span.attributes.into_iter().chain([("http.request.resend_count".into(), AnyValue::Int(2))]).collect(), ..span }
+    };
+    let request = only(vec![told(1, None, (1, 100), &[]), call(2, 1), call(3, 2)]);
+    assert_eq!(request.signals.read("retries.count").number(), Some(2.0));
+}

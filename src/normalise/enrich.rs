@@ -77,16 +77,19 @@ pub(super) fn fields(trace: &mut Trace) {
     root_fields(trace);
 }
 
-/// 0/0 tokens are a stream without usage, and Anthropic's first event says 1 output token before there is any.
-fn drop_placeholders(node: &mut Node) {
-    let (input, output) = (node.number("usage.input_tokens"), node.number("usage.output_tokens"));
-    // Nothing is asked with no tokens at all; LangChain says so of Anthropic's streams.
-    if input == Some(0.0) {
+/// 0 tokens asked are none told: of a stream without usage, or of LangChain's streams of Anthropic's.
+pub(super) fn drop_zeros(node: &mut Node) {
+    if node.number("usage.input_tokens") == Some(0.0) {
         node.findings.remove("usage.input_tokens");
-        if output.unwrap_or(0.0) == 0.0 {
+        if node.number("usage.output_tokens").unwrap_or(0.0) == 0.0 {
             node.findings.remove("usage.output_tokens");
         }
     }
+}
+
+/// Anthropic's first event says 1 output token before there is any.
+fn drop_placeholders(node: &mut Node) {
+    let output = node.number("usage.output_tokens");
     let unfinished = !node.findings.contains_key("finish_reason") || node.text("finish_reason") == Some("error");
     if output == Some(1.0) && unfinished {
         node.findings.remove("usage.output_tokens");
@@ -148,7 +151,7 @@ fn root_fields(trace: &mut Trace) {
     if let Some(duration) = node.duration() {
         put(node, "latency.total", ((duration * 1e6).round() / 1e6).into(), "endTimeUnixNano - startTimeUnixNano");
     }
-    if node.error.is_some() && !node.findings.contains_key("outcome") {
+    if node.error.is_some() && !node.said_ok && !node.findings.contains_key("outcome") {
         put(node, "outcome", "error".into(), "status");
     }
 }

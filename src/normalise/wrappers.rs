@@ -28,7 +28,7 @@ pub(super) fn unwrap(trace: &mut Trace, spans: &[&Span], mapping: &Mapping) {
             }
             let node = &mut trace.nodes[wrapper];
             node.kind = Kind::Agent;
-            node.findings = mapping.findings(spans[wrapper], Kind::Agent, node.convention);
+            node.findings = mapping.read_as(spans[wrapper], Some(Kind::Agent)).findings;
         }
     }
 }
