@@ -151,7 +151,9 @@ fn a_record_of_a_streams_answer_is_the_answer_of_the_call_before_it() {
     assert_eq!(request.signals.read("calls.model").number(), Some(1.0));
     assert_eq!(request.signals.read("latency.model").number(), Some(0.05));
     assert_eq!(request.state("model.responded", On::Any, Mapping::built_in()).value(), Some(&"gpt-x-1".into()));
-    // The same question asked again is a call.
+    // The same question asked again is a call, also by calls that took no time.
+    let request = only(vec![root(), told(2, Some(1), (10, 10), &opened), told(3, Some(1), (60, 60), &answer)]);
+    assert_eq!(request.signals.read("calls.model").number(), Some(2.0));
     let request = only(vec![root(), told(2, Some(1), (10, 20), &answer), told(3, Some(1), (60, 70), &answer)]);
     assert_eq!(request.signals.read("calls.model").number(), Some(2.0));
 }

@@ -60,7 +60,9 @@ fn without_answers(trace: &mut Trace, spans: &[usize]) -> Vec<usize> {
 fn is_answer_of(answer: &Node, call: &Node) -> bool {
     let asked = |node: &Node| node.findings.get("messages.input").map(|found| found.value.clone());
     let alike = answer.parent == call.parent && answer.convention == call.convention && answer.start_ns >= call.end_ns;
-    alike && call.error.is_none() && call.text("finish_reason").is_none() && asked(answer).is_some() && asked(answer) == asked(call)
+    let is_open = call.start_ns < call.end_ns && call.error.is_none() && !call.findings.contains_key("finish_reason");
+    let says = ["finish_reason", "messages.output", "response.id"].iter().any(|name| answer.findings.contains_key(name));
+    alike && is_open && says && asked(answer).is_some() && asked(answer) == asked(call)
 }
 
 /// A call with what its answer says, which lasts until the answer was told.
