@@ -398,7 +398,8 @@ impl About<'_> {
         let scope = &self.span.scope.name;
         (alias.on.is_empty() || alias.on.contains(&self.kind))
             && (alias.not_convention.is_none() || alias.not_convention.as_deref() != self.convention)
-            && (alias.scopes.is_empty() || alias.scopes.iter().any(|start| scope.starts_with(start.as_str())))
+            && (alias.scopes.is_empty()
+                || alias.scopes.iter().any(|start| scope.starts_with(start.as_str()) && scope.is_empty() == start.is_empty()))
     }
 }
 

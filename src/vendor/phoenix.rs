@@ -3,9 +3,8 @@
 use super::Export;
 use super::attributes::Draft;
 use super::record::Record;
-use crate::otlp::{Scope, Span, Status};
+use crate::otlp::{Span, Status};
 use serde_json::Value;
-use std::sync::Arc;
 
 /// What an export looks like.
 pub(super) const SHAPE: &str = "spans with context, span_kind and attributes";
@@ -41,7 +40,6 @@ fn span(record: Record<'_>) -> Option<Span> {
             code: if record.text("status_code") == Some("ERROR") { 2 } else { 0 },
             message: record.text("status_message").unwrap_or_default().to_string(),
         },
-        scope: Arc::new(Scope { name: "openinference.instrumentation".to_string(), ..Scope::default() }),
         ..Span::default()
     })
 }
