@@ -4,6 +4,7 @@
 use camino::Utf8PathBuf;
 use divan::Bencher;
 use divan::counter::BytesCount;
+use mimalloc::MiMalloc;
 use relapse::evidence::{stream, stream_files, stream_in_order};
 use relapse::mapping::Mapping;
 use relapse::otlp::read;
@@ -11,6 +12,10 @@ use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The program's own.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() {
     divan::main();

@@ -281,6 +281,9 @@ impl Trace {
     /// For every span its nearest ancestor that has something in common.
     pub fn nearest_above(&self, is_one: impl Fn(&Node) -> bool) -> Vec<Option<usize>> {
         let mut nearest = vec![None; self.nodes.len()];
+        if !self.nodes.iter().any(&is_one) {
+            return nearest;
+        }
         for index in self.parents_first() {
             nearest[index] =
                 self.nodes[index].parent.and_then(|parent| if is_one(&self.nodes[parent]) { Some(parent) } else { nearest[parent] });

@@ -31,6 +31,11 @@ pub(super) fn of(trace: &mut Trace) -> Leaves {
 /// Model spans that lie in no other one; what an inner one says besides is kept on the outermost.
 fn outermost(trace: &mut Trace) -> Vec<usize> {
     let above = trace.nearest_above(|node| node.kind == Kind::Model);
+    let models: Vec<usize> = (0..trace.nodes.len()).filter(|index| trace.nodes[*index].kind == Kind::Model).collect();
+    let outer: Vec<usize> = models.iter().copied().filter(|index| above[*index].is_none()).collect();
+    if outer.len() == models.len() {
+        return outer;
+    }
     let mut top: Vec<usize> = (0..trace.nodes.len()).collect();
     let mut inner = Vec::new();
     for index in trace.parents_first() {
@@ -40,7 +45,7 @@ fn outermost(trace: &mut Trace) -> Vec<usize> {
         }
     }
     inner.into_iter().for_each(|index| merge(trace, top[index], index));
-    (0..trace.nodes.len()).filter(|index| trace.nodes[*index].kind == Kind::Model && above[*index].is_none()).collect()
+    outer
 }
 
 /// Logfire tells of a stream's answer in a record of its own once the stream has ended: a span without a length that asks

@@ -102,8 +102,12 @@ fn annotations(attributes: &Attributes) -> Vec<Opinion> {
 ///
 /// Read from its end, because every key of every span is asked and nearly none is one.
 fn numbered(key: &str) -> Option<((&str, &str), &str)> {
-    let is_read = key.ends_with(".name") || key.ends_with(".score") || key.ends_with(".label") || key.ends_with(".annotator_kind");
-    let (rest, member) = key.rsplit_once('.').filter(|_| is_read)?;
+    // The ends of `name`, `score`, `label` and `annotator_kind`.
+    const ENDS: [[u8; 4]; 4] = [*b"name", *b"core", *b"abel", *b"kind"];
+    if !key.as_bytes().last_chunk().is_some_and(|end| ENDS.contains(end)) {
+        return None;
+    }
+    let (rest, member) = key.rsplit_once('.')?;
     let rest = rest.strip_suffix(".annotation").or_else(|| rest.strip_suffix(".evaluation"))?;
     let (list, number) = rest.rsplit_once('.')?;
     let list = ["annotations", "evaluations"].into_iter().find(|name| list.ends_with(name))?;
