@@ -480,7 +480,7 @@ fn seconds(number: f64) -> Option<Value> {
     (number.is_finite() && number >= 0.0).then(|| (number * 1e6).round() / 1e6).and_then(plain_number)
 }
 
-/// A scalar as text; an empty one is nothing.
+/// A scalar as text; an empty one is nothing, and neither is what an SDK puts in place of one.
 pub fn text(value: &AnyValue) -> Option<String> {
     let text = match value {
         AnyValue::Text(text) => text.clone(),
@@ -489,8 +489,11 @@ pub fn text(value: &AnyValue) -> Option<String> {
         AnyValue::Double(double) => double.to_string(),
         AnyValue::Null | AnyValue::Bytes(_) | AnyValue::List(_) | AnyValue::Map(_) => return None,
     };
-    (!text.trim().is_empty()).then_some(text)
+    (!text.trim().is_empty() && !text.starts_with(SCRUBBED)).then_some(text)
 }
+
+/// What Logfire writes in place of a value whose name or content looks like a secret, as it does with `session.id`.
+const SCRUBBED: &str = "[Scrubbed due to '";
 
 /// A number, also one written as text.
 pub fn number(value: &AnyValue) -> Option<f64> {
