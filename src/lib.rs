@@ -18,6 +18,8 @@ pub mod canonical;
 
 pub mod token;
 
+pub mod tree;
+
 pub mod redact;
 
 pub mod disk;

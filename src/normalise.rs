@@ -11,7 +11,6 @@ mod opinion;
 mod parents;
 mod plain;
 mod record;
-mod tree;
 mod wrappers;
 
 use crate::mapping::{self, Kind, Mapping, Told};

@@ -10,7 +10,6 @@ mod openai_chat;
 mod openai_responses;
 pub mod sse;
 pub mod summary;
-mod tree;
 mod vcr;
 
 pub use line::{json, mended, read_line, to_line};

@@ -1,9 +1,9 @@
 //! Messages of every convention, read into one neutral form.
 
 use super::plain;
-use super::tree::Tree;
 use crate::otlp::{AnyValue, Attributes};
 use crate::trace::{Document, Message, ToolRequest};
+use crate::tree::Tree;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -14,13 +14,13 @@ pub(super) fn list(json: &Value) -> Vec<Message> {
 
 /// Messages out of the text of a JSON list; none when it is no JSON, as when it was cut off.
 pub(super) fn parse(text: &str) -> Option<Vec<Message>> {
-    plain::parse(text).or_else(|| Tree::parse(text).map(|tree| read(&tree)))
+    plain::parse(text).or_else(|| Tree::parse_twice(text).map(|tree| read(&tree)))
 }
 
 fn read(json: &Tree<'_>) -> Vec<Message> {
     let items = match json {
         Tree::List(items) => items.as_slice(),
-        Tree::Map(_) => match LISTS.iter().find_map(|key| json.get(key)).and_then(Tree::as_array) {
+        Tree::Object(_) => match LISTS.iter().find_map(|key| json.get(key)).and_then(Tree::as_array) {
             Some(items) => items,
             None => return vec![message(json)],
         },
@@ -147,7 +147,7 @@ fn tool_request(call: &Tree<'_>) -> Option<ToolRequest> {
 
 /// A string as it is, anything else as JSON.
 fn as_written(value: &Tree<'_>) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_string)
+    value.as_str().map_or_else(|| serde_json::to_string(value).unwrap_or_default(), str::to_string)
 }
 
 /// Tool requests of the AI SDK's list.

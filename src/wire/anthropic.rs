@@ -1,8 +1,8 @@
 //! Answers of Anthropic Messages, streamed or whole.
 
 use super::call::{Answer, ToolCall, Usage, error};
-use super::tree::Tree;
 use super::{Event, mended};
+use crate::tree::Tree;
 use std::collections::BTreeMap;
 
 pub(super) fn body(json: &Tree<'_>) -> Answer {

@@ -1,7 +1,7 @@
 //! What one exchange with a model server says: one attempt of a model call.
 
-use super::tree::Tree;
 use super::{End, Event, Exchange, Payload, Response, anthropic, filter, openai_chat, openai_responses};
+use crate::tree::Tree;
 use serde_json::Value;
 
 /// The API that an exchange speaks.

@@ -1,6 +1,6 @@
 //! A provider's content filter: the categories for which it stopped a request or an answer.
 
-use super::tree::Tree;
+use crate::tree::Tree;
 
 /// The categories that an error names.
 pub(super) fn of_error(json: &Tree<'_>) -> Vec<String> {

@@ -2,8 +2,8 @@
 
 use super::call::{Answer, ToolCall, Usage, error};
 use super::filter;
-use super::tree::Tree;
 use super::{Event, mended};
+use crate::tree::Tree;
 use std::collections::BTreeMap;
 
 pub(super) fn body(json: &Tree<'_>) -> Answer {

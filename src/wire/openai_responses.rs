@@ -1,8 +1,8 @@
 //! Answers of OpenAI Responses, streamed or whole.
 
 use super::call::{Answer, ProviderError, ToolCall, Usage, error};
-use super::tree::Tree;
 use super::{Event, mended};
+use crate::tree::Tree;
 
 pub(super) fn body(json: &Tree<'_>) -> Answer {
     let mut answer = Answer::default();

@@ -1,17 +1,24 @@
 //! A tree: JSON that is looked into once and thrown away, with its texts left where they were read.
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Number, Value};
 use std::borrow::Cow;
 use std::fmt;
 
-/// A JSON document. The events of a stream are many and small: a [`Value`] of each would be mostly copies and hash tables.
+/// A JSON document. The events of a stream are many and small, and messages are most of a trace's bytes: a [`Value`] of each
+/// would be mostly copies and hash tables.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Tree<'a> {
+pub enum Tree<'a> {
+    /// Nothing.
     Null,
+    /// A truth value.
     Bool(bool),
+    /// A number.
     Number(Number),
+    /// A text, borrowed where it has no escapes.
     Text(Cow<'a, str>),
+    /// A list.
     List(Vec<Self>),
     /// In the order in which they are written; of equal keys the last one counts.
     Object(Vec<(Cow<'a, str>, Self)>),
@@ -19,60 +26,88 @@ pub(super) enum Tree<'a> {
 
 impl<'a> Tree<'a> {
     /// Reads a text; none when it is no JSON.
-    pub(super) fn parse(text: &'a str) -> Option<Self> {
+    pub fn parse(text: &'a str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<&Self> {
+    /// Reads a text; a text inside it that is JSON itself is read once more, as some exporters encode twice.
+    pub fn parse_twice(text: &'a str) -> Option<Self> {
+        let tree = Self::parse(text)?;
+        match &tree {
+            Self::Text(inner) if inner.trim_start().starts_with(['{', '[']) => {
+                serde_json::from_str::<Value>(inner).ok().map(Self::from).or(Some(tree))
+            }
+            _ => Some(tree),
+        }
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: &str) -> Option<&Self> {
         self.members().iter().rev().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
     /// What stands at the end of a path of keys.
-    pub(super) fn at(&self, keys: &[&str]) -> Option<&Self> {
+    pub fn at(&self, keys: &[&str]) -> Option<&Self> {
         keys.iter().try_fold(self, |tree, key| tree.get(key))
     }
 
     /// The text of a key.
-    pub(super) fn text(&self, key: &str) -> Option<&str> {
+    pub fn text(&self, key: &str) -> Option<&str> {
         self.get(key)?.as_str()
     }
 
     /// The count of a key.
-    pub(super) fn count(&self, key: &str) -> Option<u64> {
+    pub fn count(&self, key: &str) -> Option<u64> {
         self.get(key)?.as_u64()
     }
 
     /// The items of a key's list; none when there is no such list.
-    pub(super) fn list(&self, key: &str) -> &[Self] {
-        match self.get(key) {
-            Some(Self::List(items)) => items,
-            _ => &[],
-        }
+    pub fn list(&self, key: &str) -> &[Self] {
+        self.get(key).and_then(Self::as_array).unwrap_or_default()
     }
 
     /// The members of an object; none of anything else.
-    pub(super) fn members(&self) -> &[(Cow<'a, str>, Self)] {
+    pub fn members(&self) -> &[(Cow<'a, str>, Self)] {
         match self {
             Self::Object(members) => members,
             _ => &[],
         }
     }
 
-    pub(super) fn as_str(&self) -> Option<&str> {
+    /// The items, if it is a list.
+    pub fn as_array(&self) -> Option<&[Self]> {
+        match self {
+            Self::List(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The text, if it is one.
+    pub fn as_str(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
             _ => None,
         }
     }
 
-    pub(super) fn as_u64(&self) -> Option<u64> {
+    /// The number, if it is a count.
+    pub fn as_u64(&self) -> Option<u64> {
         match self {
             Self::Number(number) => number.as_u64(),
             _ => None,
         }
     }
 
-    pub(super) fn is_null(&self) -> bool {
+    /// The number, if it is one.
+    pub fn as_f64(&self) -> Option<f64> {
+        match self {
+            Self::Number(number) => number.as_f64(),
+            _ => None,
+        }
+    }
+
+    /// Whether it is nothing.
+    pub fn is_null(&self) -> bool {
         *self == Self::Null
     }
 }
@@ -81,6 +116,20 @@ impl<'a> Tree<'a> {
 impl fmt::Display for Tree<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&Value::from(self), f)
+    }
+}
+
+/// As it was read: equal keys are all written.
+impl Serialize for Tree<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_unit(),
+            Self::Bool(is) => serializer.serialize_bool(*is),
+            Self::Number(number) => number.serialize(serializer),
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::List(items) => serializer.collect_seq(items),
+            Self::Object(members) => serializer.collect_map(members.iter().map(|(key, value)| (key, value))),
+        }
     }
 }
 
@@ -112,23 +161,29 @@ impl<'a> From<&'a Value> for Tree<'a> {
     }
 }
 
-impl<'de> Deserialize<'de> for Tree<'de> {
+impl From<Value> for Tree<'_> {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(is) => Self::Bool(is),
+            Value::Number(number) => Self::Number(number),
+            Value::String(text) => Self::Text(text.into()),
+            Value::Array(items) => Self::List(items.into_iter().map(Self::from).collect()),
+            Value::Object(map) => Self::Object(map.into_iter().map(|(key, value)| (key.into(), Self::from(value))).collect()),
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Tree<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Reader)
     }
 }
 
-/// A key: serde's own `Cow` is always a copy.
-struct Key<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Key<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match deserializer.deserialize_str(Reader)? {
-            Tree::Text(text) => Ok(Self(text)),
-            _ => Err(D::Error::custom("expected a key")),
-        }
-    }
-}
+/// A member's name, borrowed where it has no escapes.
+#[derive(serde::Deserialize)]
+#[serde(transparent)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 struct Reader;
 
@@ -211,5 +266,23 @@ mod tests {
     fn what_is_no_json_is_no_tree() {
         assert!(["[DONE]", "", "{\"a\":1", "{} {}"].into_iter().all(|text| Tree::parse(text).is_none()));
         assert!(Tree::parse(&"[".repeat(100_000)).is_none());
+    }
+
+    #[test]
+    fn a_tree_is_written_as_it_was_read() {
+        let text = r#"[{"role":"user","parts":[{"n":1.5,"ok":true,"none":null,"text":"a\n\"b\""}]},"x",-3]"#;
+        let tree = Tree::parse(text).unwrap();
+        assert_eq!(tree.to_string(), text);
+        assert_eq!(tree, Tree::from(&serde_json::from_str::<Value>(text).unwrap()));
+        let twice = r#"{"a":1,"a":2}"#;
+        assert_eq!(serde_json::to_string(&Tree::parse(twice).unwrap()).unwrap(), twice);
+    }
+
+    #[test]
+    fn a_text_that_is_json_itself_is_read_once_more() {
+        let tree = Tree::parse_twice(r#""{\"role\":\"user\"}""#).unwrap();
+        assert_eq!(tree.get("role").and_then(Tree::as_str), Some("user"));
+        assert_eq!(Tree::parse_twice(r#""[not json""#).unwrap().as_str(), Some("[not json"));
+        assert_eq!(Tree::parse_twice("plain"), None);
     }
 }
