@@ -169,7 +169,7 @@ fn candidates(incident: &Request, healthy: &Signals) -> Vec<Proposal> {
 
 /// Fields that the incident lacks and every healthy request has.
 fn fields(incident: &Request, healthy: &[Request], mapping: &Mapping) -> Vec<String> {
-    let lacks = |state: Option<&State>| matches!(state, Some(State::Absent { .. } | State::Indeterminate { .. }));
+    let lacks = |state: Option<&State>| state.is_some_and(State::is_lacking);
     let is_gone = |name: &str| {
         // A stage that did not take place in the incident is no missing field, but one that hid is.
         let took_place = name == "retrieval.documents" && incident.trace.as_ref().is_some_and(|trace| !trace.retrievals.is_empty());

@@ -230,6 +230,11 @@ impl State {
         matches!(self, Self::Present { .. })
     }
 
+    /// Whether the field is due and not told.
+    pub fn is_lacking(&self) -> bool {
+        matches!(self, Self::Absent { .. } | Self::Indeterminate { .. })
+    }
+
     /// The value, if the field is there.
     pub fn value(&self) -> Option<&Value> {
         match self {

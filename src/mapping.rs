@@ -86,6 +86,11 @@ impl Findings {
         }
     }
 
+    /// Sets what others have found under names under which nothing was found before.
+    pub fn complete_from(&mut self, others: &Self) {
+        others.iter().for_each(|(name, found)| self.complete(name, || found.clone()));
+    }
+
     /// Takes out what was found under a name.
     pub fn remove(&mut self, name: &str) -> Option<Found> {
         let place = self.0.iter().position(|(known, _)| *known == name)?;
@@ -310,7 +315,7 @@ impl Mapping {
     pub fn read_as(&self, span: &Span, kind: Option<Kind>) -> Told {
         let table = self.table();
         // Every key is looked up once: first they say what the span is, and then what that makes of them.
-        let rows: Vec<Option<&Row>> = span.attributes.iter().map(|(key, _)| table.row(key)).collect();
+        let rows = table.rows(span);
         let (kind, convention) = (kind.unwrap_or_else(|| self::kind(span, &rows)), convention(span));
         let about = About { span, kind, convention };
         let mut findings = Findings::default();
@@ -332,7 +337,7 @@ impl Mapping {
     /// One field of one span as text, without resolving the others.
     pub fn text_of(&self, span: &Span, field: &str) -> Option<String> {
         let table = self.table();
-        let rows: Vec<Option<&Row>> = span.attributes.iter().map(|(key, _)| table.row(key)).collect();
+        let rows = table.rows(span);
         let told = |row: &Row| row.entries.iter().any(|entry| entry.field == field);
         if !rows.iter().flatten().any(|row| told(row)) {
             return None;
@@ -365,6 +370,11 @@ impl Table {
             }
         }
         table
+    }
+
+    /// The row of each attribute of a span.
+    fn rows(&self, span: &Span) -> Vec<Option<&Row>> {
+        span.attributes.iter().map(|(key, _)| self.row(key)).collect()
     }
 
     fn row(&self, key: &str) -> Option<&Row> {
@@ -592,14 +602,18 @@ fn kind(span: &Span, rows: &[Option<&Row>]) -> Kind {
     best.map(|(_, kind)| kind).or_else(by_name).unwrap_or(Kind::Other)
 }
 
+fn begins_with_any(text: &str, starts: &[String]) -> bool {
+    starts.iter().any(|start| text.starts_with(start.as_str()))
+}
+
 /// Whether an instrumentation may export no span of a stream that broke off.
 pub fn loses_failed_streams(scope: &str) -> bool {
-    FILE.loses_failed_streams.iter().any(|start| scope.starts_with(start.as_str()))
+    begins_with_any(scope, &FILE.loses_failed_streams)
 }
 
 /// Whether an instrumentation says OK of a span that an exception ended.
 pub fn fails_by_event(scope: &str) -> bool {
-    FILE.fails_by_event.iter().any(|start| scope.starts_with(start.as_str()))
+    begins_with_any(scope, &FILE.fails_by_event)
 }
 
 /// Whether a span only makes something ready for requests to come.
@@ -611,7 +625,7 @@ pub fn prepares(span: &Span) -> bool {
 impl KindRule {
     fn fits(&self, span: &Span) -> bool {
         (!self.client || span.kind != SERVER)
-            && !self.not_named.iter().any(|start| span.name.starts_with(start.as_str()))
+            && !begins_with_any(&span.name, &self.not_named)
             && (self.ending.is_empty() || self.ending.iter().any(|end| span.name.ends_with(end.as_str())))
     }
 
@@ -656,7 +670,7 @@ fn by_attributes(attributes: &Attributes) -> Option<&'static str> {
 
 /// Whether the instrumentation of that scope exports no span for a model call that fails.
 pub fn loses_failed_calls(scope: &str) -> bool {
-    FILE.loses_failed_calls.iter().any(|start| scope.starts_with(start.as_str()))
+    begins_with_any(scope, &FILE.loses_failed_calls)
 }
 
 /// What an instrumentation has to say of a field that is missing.

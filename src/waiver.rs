@@ -22,8 +22,8 @@ pub struct Lacking {
 /// What every one of the requests lacks of the minimum.
 pub fn lacking(requests: &[Request]) -> Vec<Lacking> {
     let Some(first) = requests.first() else { return Vec::new() };
-    let lacks = |state: Option<&State>| matches!(state, Some(State::Absent { .. } | State::Indeterminate { .. }));
-    let by_all = field::minimum().filter(|definition| requests.iter().all(|request| lacks(request.fields.get(definition.name))));
+    let by_all = field::minimum()
+        .filter(|definition| requests.iter().all(|request| request.fields.get(definition.name).is_some_and(State::is_lacking)));
     let lacking = by_all.filter_map(|definition| match first.fields.get(definition.name)? {
         State::Absent { add, .. } | State::Indeterminate { add, .. } => Some(Lacking { field: definition.name, add: add.to_string() }),
         _ => None,
@@ -39,6 +39,11 @@ impl Lacking {
             Require::Fields(fields) => fields.iter().any(|known| known.value == self.field),
         };
         is_required && !telemetry.waive.iter().any(|waiver| waiver.field.value == self.field)
+    }
+
+    /// What a person is told of it once it is waived.
+    pub fn line(&self) -> String {
+        format!("waived      {}: to tell it, add {}", self.field, self.add)
     }
 
     /// The item of `telemetry.waive`.

@@ -35,9 +35,7 @@ pub(super) fn init(root: &Root, is_named: bool, args: &Args, terminal: Terminal)
             Fate::Elsewhere(git) => format!("left out    {path}: GitHub reads it only in {git}"),
         });
     }
-    for lacking in &lacking {
-        terminal.line(&format!("waived      {}: to tell it, add {}", lacking.field, lacking.add));
-    }
+    lacking.iter().for_each(|lacking| terminal.line(&lacking.line()));
     terminal
         .line(&format!("next: name a target in {PROJECT_FILE}, record with `relapse record -- CMD`, then start a page with `relapse new`"));
     if fates.contains(&(starter::ACTION, Fate::Written)) {

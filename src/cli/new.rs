@@ -79,7 +79,7 @@ fn waive(root: &Root, lacking: &[Lacking], is_healthy: bool, terminal: Terminal)
     match text.and_then(|text| waiver::written(&text, lacking)) {
         Some(text) => {
             root.write_atomic(path, text.as_bytes())?;
-            lacking.iter().for_each(|lacking| terminal.line(&format!("waived      {}: to tell it, add {}", lacking.field, lacking.add)));
+            lacking.iter().for_each(|lacking| terminal.line(&lacking.line()));
         }
         None => {
             let line = |lacking: &Lacking| {

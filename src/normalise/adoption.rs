@@ -1,5 +1,6 @@
 //! Model spans that an SDK exports as traces of their own, while a span of another instrumentation around them is the call.
 
+use super::group::is_one_trace;
 use crate::mapping::{Kind, Mapping, Told};
 use crate::otlp::Span;
 use std::collections::HashMap;
@@ -15,16 +16,19 @@ struct Host {
 /// Puts a model span that is alone in its trace below the one model span of another instrumentation that ran around it
 /// and asked the same model; nobody's if several did.
 pub(super) fn adopt(spans: &mut [Span], mapping: &Mapping) {
+    if is_one_trace(spans) {
+        return;
+    }
     let mut sizes: HashMap<&str, usize> = HashMap::new();
     spans.iter().for_each(|span| *sizes.entry(&span.trace_id).or_default() += 1);
+    if sizes.len() == spans.len() {
+        return;
+    }
     let is_alone = |span: &Span| span.parent.is_none() && sizes[span.trace_id.as_str()] == 1;
     let models = |alone: bool| -> Vec<Host> {
         let chosen = spans.iter().enumerate().filter(|(_, span)| is_alone(span) == alone);
         chosen.filter_map(|(index, span)| host(index, mapping.read(span))).collect()
     };
-    if sizes.len() < 2 || sizes.len() == spans.len() {
-        return;
-    }
     let lone = models(true);
     let mut hosts = if lone.is_empty() { Vec::new() } else { models(false) };
     hosts.sort_by_key(|host| spans[host.index].start_ns);

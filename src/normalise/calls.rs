@@ -63,11 +63,10 @@ fn without_answers(trace: &mut Trace, spans: &[usize]) -> Vec<usize> {
 }
 
 fn is_answer_of(answer: &Node, call: &Node) -> bool {
-    let asked = |node: &Node| node.findings.get("messages.input").map(|found| found.value.clone());
     let alike = answer.parent == call.parent && answer.convention == call.convention && answer.start_ns >= call.end_ns;
     let is_open = call.start_ns < call.end_ns && call.error.is_none() && !call.findings.contains_key("finish_reason");
     let says = ["finish_reason", "messages.output", "response.id"].iter().any(|name| answer.findings.contains_key(name));
-    alike && is_open && says && asked(answer).is_some() && asked(answer) == asked(call)
+    alike && is_open && says && asks(answer).is_some() && asks(answer) == asks(call)
 }
 
 /// A call with what its answer says, which lasts until the answer was told.
@@ -118,9 +117,7 @@ fn overlap(one: &Node, other: &Node) -> f64 {
 /// What only the second span says is kept on the first.
 fn merge(trace: &mut Trace, kept: usize, index: usize) {
     let extra = trace.nodes[index].findings.clone();
-    for (name, found) in extra.iter() {
-        trace.nodes[kept].findings.complete(name, || found.clone());
-    }
+    trace.nodes[kept].findings.complete_from(&extra);
     // Retries are counted over all spans.
     trace.nodes[index].findings.remove("retries.count");
     let error = trace.nodes[index].error.clone();

@@ -35,9 +35,14 @@ fn firsts(spans: &[Span]) -> Vec<usize> {
     spans.iter().enumerate().map(|(place, span)| *by_id.entry((&span.trace_id, &span.span_id)).or_insert(place)).collect()
 }
 
+/// Whether all spans are of one trace, as they are where a stream is told trace by trace.
+pub(super) fn is_one_trace(spans: &[Span]) -> bool {
+    spans.windows(2).all(|pair| pair[0].trace_id == pair[1].trace_id)
+}
+
 /// Sets of spans, each one request: traces, joined by links and by one request id.
 pub(super) fn by_request<'a>(spans: &'a [Span], mapping: &Mapping) -> Vec<Vec<&'a Span>> {
-    if spans.windows(2).all(|pair| pair[0].trace_id == pair[1].trace_id) {
+    if is_one_trace(spans) {
         return by_server_root(spans.iter().collect()).into_iter().map(sorted).collect();
     }
     let mut groups = Groups::default();

@@ -49,5 +49,5 @@ fn is_silent(call: &Node) -> bool {
 
 fn hand_down(trace: &mut Trace, wrapper: usize, call: usize) {
     let told = trace.nodes[wrapper].findings.clone();
-    told.iter().for_each(|(name, found)| trace.nodes[call].findings.complete(name, || found.clone()));
+    trace.nodes[call].findings.complete_from(&told);
 }

@@ -384,25 +384,10 @@ pub(super) fn text(reader: impl Read, cap: u64) -> io::Result<String> {
 /// How many bytes a stream holds, decompressed, up to one more than a cap.
 pub(super) fn content_up_to(reader: impl Read, cap: u64) -> u64 {
     let Ok(source) = source::open(Box::new(reader), u64::MAX) else { return 0 };
-    let mut read = Counted::default();
+    let mut content = source.reader.take(cap.saturating_add(1));
     // An error ends it, and is told by whoever reads the content.
-    drop(io::copy(&mut source.reader.take(cap.saturating_add(1)), &mut read));
-    read.0
-}
-
-/// A sink that counts.
-#[derive(Default)]
-struct Counted(u64);
-
-impl io::Write for Counted {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len() as u64;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    drop(io::copy(&mut content, &mut io::sink()));
+    cap.saturating_add(1) - content.limit()
 }
 
 /// Whether log records are named in the head of a text, and spans are not, or only later.

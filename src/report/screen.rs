@@ -61,7 +61,7 @@ pub fn row(request: &Request, options: Options, out: &mut impl Write) -> io::Res
     let outcome = request.signals.read("outcome").text().unwrap_or("unknown");
     let total = request.signals.read("latency.total").number().map_or_else(|| "?".into(), seconds);
     let (calls, tokens) = (number(request, "calls.model"), number(request, "tokens.total"));
-    let gaps = states(request).filter(|(_, state)| is_gap(state)).count();
+    let gaps = states(request).filter(|(_, state)| state.is_lacking()).count();
     let mut page = Page::new(options.width.max(20), options.colour);
     page.paragraph(0, &format!("{id:<32} {outcome:<9} {total:>8} {calls:>5} {tokens:>8} {gaps:>5}"), Tone::Plain);
     out.write_all(page.into_text().as_bytes())
@@ -207,7 +207,7 @@ impl Screen<'_> {
                 None => self.gap(word, tone, &format!("{name}{why}: add {add}")),
             }
         }
-        let told = |name: &str| states(request).any(|(field, state)| field == name && is_gap(state));
+        let told = |name: &str| states(request).any(|(field, state)| field == name && state.is_lacking());
         for (name, wire) in hidden.iter().filter(|(name, _)| !told(name)) {
             let add = crate::mapping::attribute_to_add(name);
             self.gap("hidden", Tone::Bad, &format!("{name}: the wire says {}; add {add}", shown(name, wire)));
@@ -235,10 +235,6 @@ impl Screen<'_> {
 
 fn states(request: &Request) -> impl Iterator<Item = (&'static str, &State)> {
     field::minimum().filter_map(|definition| Some((definition.name, request.fields.get(definition.name)?)))
-}
-
-fn is_gap(state: &State) -> bool {
-    matches!(state, State::Absent { .. } | State::Indeterminate { .. })
 }
 
 fn reason_of(reason: &str) -> String {
